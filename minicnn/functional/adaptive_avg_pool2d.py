@@ -1,0 +1,52 @@
+"""Adaptive average pooling: to a given output size, whatever the input size."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from minicnn.backend import Array, get_xp
+from minicnn.errors import ShapeError
+from minicnn.functional.check import check_float, check_nchw, check_upstream, pair
+
+
+class AdaptiveAvgPool2dCache(NamedTuple):
+    rows: Array  # (P, H): the averaging matrix along the height
+    cols: Array  # (Q, W): the one along the width
+    shape: tuple[int, ...]  # of y
+
+
+def adaptive_avg_pool2d_forward(x: Array, output_size: Any) -> tuple[Array, AdaptiveAvgPool2dCache]:
+    """Y = A X Bᵀ for every channel, where A (P, H) and B (Q, W) average over bins.
+
+    Bin p covers the rows floor(p H / P) to ceil((p + 1) H / P); bins may overlap, and where
+    P > H they repeat values. x (N, C, H, W) -> y (N, C, P, Q).
+    output_size is an int or a pair; None in it keeps the input's size.
+    """
+    check_float("adaptive_avg_pool2d", x=x)
+    check_nchw("adaptive_avg_pool2d", x)
+    height, width = x.shape[2:]
+    if height == 0 or width == 0:
+        raise ShapeError(f"adaptive_avg_pool2d: the input {x.shape} has no pixels to average")
+    wanted = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
+    if len(wanted) == 2:
+        wanted = tuple(size if want is None else want for want, size in zip(wanted, (height, width)))
+    out_height, out_width = pair("adaptive_avg_pool2d", "output_size", wanted, 1)
+    rows = _averaging_matrix(x, height, out_height)
+    cols = _averaging_matrix(x, width, out_width)
+    y = rows @ x @ cols.T
+    return y, AdaptiveAvgPool2dCache(rows, cols, y.shape)
+
+
+def adaptive_avg_pool2d_backward(dy: Array, cache: AdaptiveAvgPool2dCache) -> Array:
+    """dX = Aᵀ dY B.  dy (N, C, P, Q) -> dx (N, C, H, W)."""
+    rows, cols, shape = cache
+    check_upstream("adaptive_avg_pool2d", dy, shape, rows.dtype)
+    return rows.T @ dy @ cols
+
+
+def _averaging_matrix(x: Array, size: int, bins: int) -> Array:
+    matrix = get_xp(x).zeros((bins, size), dtype=x.dtype)
+    for i in range(bins):
+        start, stop = i * size // bins, -(-(i + 1) * size // bins)
+        matrix[i, start:stop] = 1 / (stop - start)
+    return matrix

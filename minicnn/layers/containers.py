@@ -1,0 +1,179 @@
+"""Layers made of layers. Each backward reads as its forward reversed, and a fork sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from minicnn.backend import Array, get_xp
+from minicnn.errors import ConfigError, MinicnnError, ShapeError
+from minicnn.layers.activation import Identity
+from minicnn.layers.base import Layer, backward_into
+
+
+class _Collection(Layer):
+    """Children given by position (named "0", "1", ...), as one mapping, or by keyword."""
+
+    can_skip_dx = True
+
+    def __init__(self, *layers: Layer | Mapping[str, Layer], **named: Layer) -> None:
+        if len(layers) == 1 and isinstance(layers[0], Mapping):
+            named = {**layers[0], **named}
+            layers = ()
+        for name, layer in [*((str(i), layer) for i, layer in enumerate(layers)), *named.items()]:
+            if not isinstance(layer, Layer):
+                advice = (
+                    f"write {layer.__name__}(...), with brackets, to make one"
+                    if isinstance(layer, type)
+                    else "pass layers one by one (unpack a list with *), or by name"
+                )
+                raise ConfigError(
+                    f"{type(self).__name__} is made of layers, but {name!r} is {layer!r}: {advice}"
+                )
+            if not name or "." in name:
+                raise ConfigError(
+                    f"{type(self).__name__}: a child cannot be named {name!r}: state dicts join names by dots"
+                )
+            if hasattr(Layer, name):
+                raise ConfigError(
+                    f"{type(self).__name__}: a child cannot be named {name!r}, a Layer has that already"
+                )
+            setattr(self, name, layer)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self.children())
+
+    def __iter__(self) -> Iterator[Layer]:
+        return (layer for _, layer in self.children())
+
+    def __getitem__(self, index: int) -> Layer:
+        return list(self)[index]
+
+    def __setitem__(self, index: int, layer: Layer) -> None:
+        setattr(self, [name for name, _ in self.children()][index], layer)
+
+
+class Sequential(_Collection):
+    """y = f_k(... f_2(f_1(x))). Sequential(Conv2d(...), ReLU()) or Sequential(conv1=Conv2d(...), ...)."""
+
+    def forward(self, x: Array) -> Array:
+        for name, layer in self.children():
+            with _naming(name, layer):
+                x = layer(x)
+        return x
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        if not len(self):
+            return dy if need_dx else None
+        first, *rest = self
+        for layer in reversed(rest):
+            dy = layer.backward(dy)
+        return backward_into(first, dy, need_dx)
+
+
+class Residual(Layer):
+    """y = body(x) + shortcut(x)  (He et al. 2015, "Deep residual learning", eq. 1 and 2).
+
+    The shortcut is the identity, or a projection that gives it the body's shape.
+    """
+
+    can_skip_dx = True
+
+    def __init__(self, body: Layer, shortcut: Layer | None = None) -> None:
+        self.body = body
+        self.shortcut = Identity() if shortcut is None else shortcut
+
+    def forward(self, x: Array) -> Array:
+        along_body, along_shortcut = self.body(x), self.shortcut(x)
+        if along_body.shape != along_shortcut.shape:
+            raise ShapeError(
+                f"Residual: the body gives {along_body.shape} and the shortcut {along_shortcut.shape}: "
+                "give a shortcut that projects, such as Conv2d(in_channels, out_channels, 1, stride)"
+            )
+        return along_body + along_shortcut
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        through_body = backward_into(self.body, dy, need_dx)
+        through_shortcut = backward_into(self.shortcut, dy, need_dx)
+        return _total([through_body, through_shortcut]) if need_dx else None
+
+
+class Concat(_Collection):
+    """y = the branches' outputs of the same x, one after another along the channels (axis 1)."""
+
+    def forward(self, x: Array) -> Array:
+        if not len(self):
+            raise ConfigError("Concat needs at least one branch")
+        parts = [branch(x) for branch in self]
+        self.cache = [part.shape[1] for part in parts]
+        return concatenate(parts)
+
+    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+        parts = split(dy, self.take_cache())
+        through = [backward_into(branch, part, need_dx) for branch, part in zip(self, parts)]
+        return _total(through) if need_dx else None
+
+
+class DenseConcat(_Collection):
+    """Every layer sees all features before it, and adds its own (Huang et al. 2017, eq. 2).
+
+    x_0 = x,  x_l = f_l([x_0, ..., x_{l-1}]),  y = [x_0, ..., x_L], concatenated along channels.
+    """
+
+    can_skip_dx = False  # the input's gradient is needed on the way to every layer's
+
+    def forward(self, x: Array) -> Array:
+        features = [x]
+        for name, layer in self.children():
+            with _naming(name, layer):
+                features.append(layer(concatenate(features)))
+        self.cache = [feature.shape[1] for feature in features]
+        return concatenate(features)
+
+    def backward(self, dy: Array) -> Array:
+        channels = self.take_cache()
+        dfeatures = split(dy, channels)
+        for layer in reversed(list(self)):
+            # The last features are complete: nothing later used them. What they were made of gets its share.
+            through = split(layer.backward(dfeatures.pop()), channels[: len(dfeatures)])
+            dfeatures = [dfeature + part for dfeature, part in zip(dfeatures, through)]
+        return dfeatures[0]
+
+
+def concatenate(parts: list[Array]) -> Array:
+    """Arrays (N, C_i, ...) one after another along the channels -> (N, Σ C_i, ...)."""
+    sizes = {(part.shape[0], *part.shape[2:]) for part in parts}
+    if len(sizes) > 1:
+        shapes = ", ".join(str(part.shape) for part in parts)
+        raise ShapeError(
+            f"the branches give {shapes}, which differ in more than their channels: check their padding and stride"
+        )
+    return get_xp(*parts).concatenate(parts, axis=1)
+
+
+def split(dy: Array, channels: list[int]) -> list[Array]:
+    """The inverse of concatenate: views of dy, channels[i] wide each."""
+    parts, start = [], 0
+    for width in channels:
+        parts.append(dy[:, start : start + width])
+        start += width
+    if start != dy.shape[1]:
+        raise ShapeError(f"backward expects a gradient with {start} channels, got {dy.shape}")
+    return parts
+
+
+def _total(arrays: list[Array]) -> Array:
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = total + array
+    return total
+
+
+@contextmanager
+def _naming(name: str, layer: Layer) -> Iterator[None]:
+    """Tell which layer of the network an error came from."""
+    try:
+        yield
+    except MinicnnError as error:
+        error.add_note(f"in layer {name!r}: {type(layer).__name__}({layer.extra_repr()})")
+        raise

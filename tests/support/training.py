@@ -1,0 +1,120 @@
+"""Small things to train: a network that takes milliseconds, data that it can learn, and one real run."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minicnn import data
+from minicnn.data import ArrayDataset, Loader
+from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
+from minicnn.losses import CrossEntropyLoss
+from minicnn.optim import Adam
+from minicnn.train import Trainer
+
+ROOT = Path(__file__).parents[2]
+CLASSES = 3
+
+
+def tiny_network(seed: int = 0, in_channels: int = 1) -> Sequential:
+    """8x8 images, 3 classes; with running statistics and dropout, so that modes matter."""
+    rng = np.random.default_rng(seed)
+    return Sequential(
+        conv=Conv2d(in_channels, 4, 3, padding=1, rng=rng),
+        bn=BatchNorm2d(4),
+        act=ReLU(),
+        pool=MaxPool2d(2),
+        flatten=Flatten(),
+        drop=Dropout(0.2, rng=rng),
+        fc=Linear(4 * 4 * 4, CLASSES, rng=rng),
+    )
+
+
+def linear_network(seed: int = 0) -> Sequential:
+    """The same input, without any mode: what it computes in training and evaluation is the same."""
+    return Sequential(flatten=Flatten(), fc=Linear(64, CLASSES, rng=np.random.default_rng(seed)))
+
+
+def tiny_data(count: int = 24, seed: int = 0) -> ArrayDataset:
+    """Class k is bright in the k-th band of rows."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % CLASSES
+    images = rng.normal(0, 0.3, (count, 1, 8, 8)).astype(np.float32)
+    for image, label in zip(images, labels):
+        image[0, 2 * label : 2 * label + 3] += 1
+    return ArrayDataset(images, labels)
+
+
+def weights_digest(model: Layer) -> str:
+    """The exact bits of all parameters and buffers, as a short text."""
+    digest = hashlib.sha256()
+    for name, array in model.state_dict().items():
+        digest.update(name.encode() + array.tobytes())
+    return digest.hexdigest()
+
+
+def digest_after_training(seed: int) -> str:
+    """Three epochs with everything that draws: weights, order, dropout."""
+    model = tiny_network(seed)
+    loader = Loader(tiny_data(40), 16, shuffle=True, rng=np.random.default_rng(seed))
+    Trainer(model, CrossEntropyLoss(), Adam(model)).fit(loader, tiny_data(9), epochs=3)
+    return weights_digest(model)
+
+
+def python(code: str, cwd: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run code in a fresh Python process."""
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def use_small_data(monkeypatch: pytest.MonkeyPatch, train: int, test: int) -> None:
+    """Let minicnn.data.load give only so many images of each part."""
+    load = data.load
+
+    def load_small(*args: Any, **options: Any) -> data.DataBundle:
+        bundle = load(*args, **options)
+        parts = {"train": _first(bundle.train, train), "test": _first(bundle.test, test)}
+        return data.DataBundle(**(vars(bundle) | parts))
+
+    monkeypatch.setattr(data, "load", load_small)
+
+
+def _first(dataset: data.ArrayDataset, count: int) -> data.ArrayDataset:
+    """`count` samples, from all over the data set."""
+    return dataset.subset(slice(None, None, len(dataset) // count))
+
+
+def use_blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let minicnn.plots draw nothing: it takes longer than a short training."""
+    from minicnn import plots
+    from minicnn.plots.style import new_picture
+
+    for name in ("learning_curves", "confusion_matrix", "predictions"):
+        monkeypatch.setattr(plots, name, lambda *args: new_picture(1, 1))
+
+
+_trained: list[Path] = []
+
+
+def trained_run(factory: pytest.TempPathFactory) -> Path:
+    """The folder of one short real run, made once per test process. Tests only read it.
+
+    It has seen few training images, and the whole test set.
+    """
+    if not _trained:
+        from minicnn.train.recipe import Recipe, run
+
+        folder = factory.mktemp("trained") / "run"
+        with pytest.MonkeyPatch.context() as monkeypatch:
+            use_small_data(monkeypatch, train=400, test=1000)
+            use_blank_figures(monkeypatch)
+            run(Recipe(epochs=1), out=folder, quiet=True)
+        _trained.append(folder)
+    return _trained[0]
