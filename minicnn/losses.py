@@ -1,0 +1,120 @@
+"""Losses: one number that says how wrong the network is, and where its gradient begins.
+
+    loss = CrossEntropyLoss()
+    value = loss(model(images), labels)     # a 0-d array
+    model.backward(loss.backward())
+
+A loss keeps what its backward needs from one forward, as a layer does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minicnn.backend import Array, device_of, get_xp, to_device
+from minicnn.errors import CacheError
+from minicnn.functional.cross_entropy import check_smoothing, cross_entropy_backward, cross_entropy_forward
+from minicnn.functional.mse import check_reduction, mse_backward, mse_forward
+from minicnn.layers.inference import is_inference
+
+
+class Loss:
+    """The base class: a subclass defines forward, which keeps its cache, and backward."""
+
+    # What the last forward left: the loss it returned and the cache of the functional pair.
+    _kept: tuple[Array, Any] | None = None
+
+    def forward(self, logits: Array, labels: Array) -> Array:
+        raise NotImplementedError(f"{type(self).__name__} must define forward(self, logits, labels)")
+
+    def backward(self, dloss: Array | None = None) -> Array:
+        """The gradient with respect to the first argument of forward.
+
+        dloss is what arrives from above, of the loss's shape: None means ones, so a scalar loss
+        needs no argument, and with reduction="none" every sample counts as in a sum.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define backward(self, dloss)")
+
+    def __call__(self, logits: Array, labels: Array) -> Array:
+        return self.forward(logits, labels)
+
+    def keep(self, loss: Array, cache: Any) -> Array:
+        """Keep the cache for backward, unless inside `with minicnn.inference():`. Returns the loss."""
+        self._kept = None if is_inference() else (loss, cache)
+        return loss
+
+    def take(self, dloss: Array | None) -> tuple[Array, Any]:
+        """(dloss, with ones for None, and the cache), leaving nothing behind."""
+        if self._kept is None:
+            raise CacheError(
+                f"{self!r}.backward needs a forward pass, and there is none: "
+                "call loss.forward(logits, labels) first, once for every backward, and not inside `with minicnn.inference():`"
+            )
+        (loss, cache), self._kept = self._kept, None
+        return get_xp(loss).ones_like(loss) if dloss is None else dloss, cache
+
+
+class CrossEntropyLoss(Loss):
+    """Cross entropy between class scores (logits, before any softmax) and integer labels.
+
+    weight (K,): one factor per class; "mean" then divides by the sum of the labels' weights.
+    ignore_index: the label of samples to leave out. label_smoothing: the share of the target
+    that is spread evenly over all classes.
+
+    logits (N, K) or (N, K, d1, ...), labels (N,) or (N, d1, ...) -> a 0-d array, with
+    reduction="none" one of the labels' shape. See functional/cross_entropy.py for the formula.
+    """
+
+    def __init__(
+        self,
+        weight: Array | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        check_reduction("CrossEntropyLoss", reduction)
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+        self.label_smoothing = check_smoothing("CrossEntropyLoss", label_smoothing)
+
+    def forward(self, logits: Array, labels: Array) -> Array:
+        # The weights are a constant of the loss, so they follow the logits to their device.
+        weight = None if self.weight is None else to_device(self.weight, device_of(logits))
+        loss, cache = cross_entropy_forward(
+            logits,
+            labels,
+            weight=weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+        return self.keep(loss, cache)
+
+    def backward(self, dloss: Array | None = None) -> Array:
+        return cross_entropy_backward(*self.take(dloss))
+
+    def __repr__(self) -> str:
+        weight = "" if self.weight is None else "weight=..., "
+        return (
+            f"CrossEntropyLoss({weight}ignore_index={self.ignore_index}, reduction={self.reduction!r}, "
+            f"label_smoothing={self.label_smoothing})"
+        )
+
+
+class MSELoss(Loss):
+    """The mean squared error between predictions and targets of one shape and dtype."""
+
+    def __init__(self, reduction: str = "mean") -> None:
+        check_reduction("MSELoss", reduction)
+        self.reduction = reduction
+
+    def forward(self, x: Array, target: Array) -> Array:
+        return self.keep(*mse_forward(x, target, reduction=self.reduction))
+
+    def backward(self, dloss: Array | None = None) -> Array:
+        dx, _ = mse_backward(*self.take(dloss), needs=(True, False))
+        return dx
+
+    def __repr__(self) -> str:
+        return f"MSELoss(reduction={self.reduction!r})"

@@ -1,0 +1,99 @@
+"""The loss objects: what they return, keep and refuse."""
+
+import numpy as np
+import pytest
+
+from minicnn.errors import CacheError, ConfigError
+from minicnn.functional.cross_entropy import cross_entropy_backward, cross_entropy_forward
+from minicnn.layers.inference import inference
+from minicnn.losses import CrossEntropyLoss, Loss, MSELoss
+
+
+@pytest.fixture
+def logits(rng):
+    return rng.standard_normal((4, 3)).astype(np.float32)
+
+
+LABELS = np.array([0, 2, -100, 1])
+OPTIONS = {"weight": np.array([1.0, 2.0, 3.0]), "ignore_index": 1, "reduction": "sum", "label_smoothing": 0.2}
+
+
+def test_cross_entropy_is_the_functional_pair(logits):
+    labels = np.array([0, 1, 2, 0])
+    loss = CrossEntropyLoss(**OPTIONS)
+    expected, cache = cross_entropy_forward(logits, labels, **OPTIONS)
+    np.testing.assert_array_equal(loss.forward(logits, labels), expected)
+    np.testing.assert_array_equal(loss.backward(), cross_entropy_backward(np.ones((), np.float32), cache))
+
+
+def test_arguments_come_in_pytorchs_order(logits):
+    assert repr(CrossEntropyLoss(None, 255, "sum", 0.1)) == (
+        "CrossEntropyLoss(ignore_index=255, reduction='sum', label_smoothing=0.1)"
+    )
+    assert repr(MSELoss("sum")) == "MSELoss(reduction='sum')"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loss_is_a_0d_array_of_the_logits_dtype(logits, dtype):
+    for loss, target in [(CrossEntropyLoss(), LABELS), (MSELoss(), np.ones((4, 3), dtype))]:
+        value = loss(logits.astype(dtype), target)
+        assert isinstance(value, np.ndarray)
+        assert value.shape == ()
+        assert value.dtype == loss.backward().dtype == dtype
+
+
+def test_mse_gives_the_gradient_of_its_first_argument(logits):
+    loss = MSELoss()
+    assert float(loss(logits, np.zeros_like(logits))) == pytest.approx(float((logits**2).mean()))
+    np.testing.assert_allclose(loss.backward(), logits / 6, rtol=1e-6)
+
+
+def test_dloss_scales_the_gradient_and_none_means_ones(logits):
+    loss = CrossEntropyLoss(reduction="none")
+    value = loss(logits, LABELS)
+    assert value.shape == (4,)
+    ones = loss.backward()
+    loss(logits, LABELS)
+    upstream = np.array([1, 2, 3, 4], dtype=np.float32)
+    np.testing.assert_allclose(loss.backward(upstream), upstream[:, None] * ones, rtol=1e-6)
+    total = CrossEntropyLoss(reduction="sum")
+    total(logits, LABELS)
+    np.testing.assert_array_equal(total.backward(), ones)
+
+
+@pytest.mark.parametrize("loss", [CrossEntropyLoss(), MSELoss()], ids=["cross entropy", "mse"])
+def test_backward_needs_a_forward_of_its_own(loss, logits):
+    target = LABELS if isinstance(loss, CrossEntropyLoss) else np.zeros_like(logits)
+    message = (
+        r"\(.*\)\.backward needs a forward pass, and there is none: call loss.forward\(logits, labels\) first"
+    )
+    with pytest.raises(CacheError, match=message):
+        loss.backward()
+    loss(logits, target)
+    loss.backward()
+    with pytest.raises(CacheError, match="once for every backward"):
+        loss.backward()
+    loss(logits, target)
+    with inference():
+        loss(logits, target)
+    with pytest.raises(CacheError, match=r"not inside `with minicnn\.inference"):
+        loss.backward()
+
+
+def test_mistakes_are_found_when_the_loss_is_made():
+    with pytest.raises(ConfigError, match="CrossEntropyLoss: unknown reduction 'avg'"):
+        CrossEntropyLoss(reduction="avg")
+    with pytest.raises(ConfigError, match="CrossEntropyLoss: label_smoothing must be from 0 to 1, got -1"):
+        CrossEntropyLoss(label_smoothing=-1)
+    with pytest.raises(ConfigError, match="MSELoss: unknown reduction 'avg'"):
+        MSELoss("avg")
+
+
+def test_a_loss_of_ones_own_says_what_it_must_define():
+    class Mine(Loss):
+        pass
+
+    with pytest.raises(NotImplementedError, match="Mine must define forward"):
+        Mine()(np.zeros(1), np.zeros(1))
+    with pytest.raises(NotImplementedError, match="Mine must define backward"):
+        Mine().backward()
