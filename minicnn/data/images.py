@@ -1,0 +1,79 @@
+"""A picture file as pixels: PNG or JPEG of any size and kind, decoded by Pillow."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from minicnn.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("PNG", "JPEG")
+_PILLOW_MODE = {1: "L", 3: "RGB"}
+
+
+def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: int) -> np.ndarray:
+    """The picture as uint8 (channels, H, W), scaled to size = (H, W).
+
+    Grey, colour, palette, 16-bit and CMYK pictures become grey (channels=1, ITU-R 601 luma) or RGB
+    (channels=3); the camera's orientation (EXIF) is applied; transparent parts show black, the background
+    of the data sets here. A picture of another size is stretched to fit, bilinear with antialiasing; one
+    of the right size keeps its pixels exactly.
+
+    Raises DataError, naming the file, when it is missing, no PNG or JPEG, damaged, cut short, or has more
+    pixels than Pillow's limit (PIL.Image.MAX_IMAGE_PIXELS; found out before they are decoded).
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    if channels not in _PILLOW_MODE:
+        raise ConfigError(f"an image can be read with 1 channel (grey) or 3 (RGB), got {channels}")
+    path = Path(path)
+    height, width = size
+    try:
+        with Image.open(path, formats=FORMATS) as file:
+            _check_pixels(file, path)
+            image = _to_mode(file, _PILLOW_MODE[channels])
+            pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"image file {path} does not exist") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path} {_what_is_it(path)}: expected a PNG or JPEG file") from error
+    except Exception as error:  # a damaged file makes Pillow raise nearly anything, SyntaxError too
+        raise DataError(
+            f"image file {path} cannot be read, it may be damaged or cut short: {error}"
+        ) from error
+    return pixels.reshape(height, width, channels).transpose(2, 0, 1).copy()
+
+
+def _check_pixels(image: Image, path: Path) -> None:
+    from PIL.Image import MAX_IMAGE_PIXELS
+
+    width, height = image.size
+    if MAX_IMAGE_PIXELS is not None and width * height > MAX_IMAGE_PIXELS:
+        raise DataError(
+            f"image file {path} has {width} x {height} pixels, more than the limit of {MAX_IMAGE_PIXELS:,} "
+            "(PIL.Image.MAX_IMAGE_PIXELS); make it smaller"
+        )
+
+
+def _to_mode(image: Image, mode: str) -> Image:
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16-bit grey: Pillow's own conversion would clip at 255
+        image = Image.fromarray(((np.asarray(image).astype(np.int64) + 128) // 257).astype(np.uint8))
+    if "transparency" in image.info or image.mode in ("LA", "PA", "RGBA"):
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image.convert("RGBA"))
+    return image.convert(mode)
+
+
+def _what_is_it(path: Path) -> str:
+    return "is not an image that can be read" if path.stat().st_size else "is empty"

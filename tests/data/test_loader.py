@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minicnn.data import ArrayDataset, Loader
+from minicnn.errors import ConfigError
+
+
+def numbered(n):
+    """Sample i is the 1x1 image i with the label i."""
+    return ArrayDataset(np.arange(n, dtype=np.float32).reshape(n, 1, 1, 1), np.arange(n))
+
+
+def labels(loader):
+    return [y.tolist() for _, y in loader]
+
+
+@settings(deadline=None)
+@given(n=st.integers(0, 30), size=st.integers(1, 12), shuffle=st.booleans(), drop_last=st.booleans())
+def test_an_epoch_holds_every_sample_once(n, size, shuffle, drop_last):
+    if drop_last and 0 < n < size:
+        return
+    loader = Loader(numbered(n), size, shuffle=shuffle, drop_last=drop_last)
+    batches = list(loader)
+    assert len(batches) == len(loader) == (n // size if drop_last else -(-n // size))
+    seen = []
+    for x, y in batches:
+        assert (x.dtype, y.dtype) == (np.float32, np.int64)
+        np.testing.assert_array_equal(x.ravel(), y)
+        seen += y.tolist()
+    assert all(len(y) == size for _, y in (batches if drop_last else batches[:-1]))
+    assert len(set(seen)) == len(seen) == (n // size * size if drop_last else n)
+    if not shuffle:
+        assert seen == list(range(len(seen)))
+
+
+def test_every_epoch_has_an_order_of_its_own():
+    loader = Loader(numbered(50), 8, shuffle=True, rng=np.random.default_rng(0))
+    first, second = labels(loader), labels(loader)
+    assert first != second
+    assert sorted(chain(*first)) == sorted(chain(*second))
+
+
+def test_the_same_seed_gives_the_same_orders():
+    a, b = (Loader(numbered(50), 8, shuffle=True, rng=np.random.default_rng(7)) for _ in range(2))
+    assert [labels(a) for _ in range(3)] == [labels(b) for _ in range(3)]
+    assert labels(Loader(numbered(50), 8, shuffle=True)) != labels(Loader(numbered(50), 8, shuffle=True))
+
+
+def test_the_order_is_the_same_on_every_machine():
+    loader = Loader(numbered(10), 4, shuffle=True, rng=np.random.default_rng(0))
+    assert labels(loader) == [[4, 6, 2, 7], [3, 5, 9, 0], [8, 1]]
+
+
+def test_two_iterators_at_once_do_not_disturb_each_other():
+    dataset = numbered(20)
+    loader = Loader(dataset, 5, shuffle=True, rng=np.random.default_rng(3))
+    in_turn = [labels(loader), labels(loader)]
+    loader = Loader(dataset, 5, shuffle=True, rng=np.random.default_rng(3))
+    pairs = [(a[1].tolist(), b[1].tolist()) for a, b in zip(iter(loader), iter(loader))]
+    assert [list(order) for order in zip(*pairs)] == in_turn
+
+
+def test_global_random_state_is_left_alone():
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    list(Loader(numbered(9), 2, shuffle=True))
+    np.testing.assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_batch_may_be_written_into(shuffle):
+    dataset = numbered(10)
+    for x, y in Loader(dataset, 4, shuffle=shuffle):
+        x[:], y[:] = -1, -1
+    np.testing.assert_array_equal(dataset.images.ravel(), np.arange(10))
+    np.testing.assert_array_equal(dataset.labels, np.arange(10))
+
+
+@pytest.mark.parametrize("size", [0, -3, 2.0, "64", True, None])
+def test_a_senseless_batch_size_is_answered(size):
+    with pytest.raises(ConfigError, match="batch_size must be a whole number from 1 up, got"):
+        Loader(numbered(10), size)
+
+
+def test_a_seed_in_place_of_a_generator_is_answered():
+    with pytest.raises(
+        ConfigError, match=r"rng must be a generator, got 0: use np.random.default_rng\(seed\)"
+    ):
+        Loader(numbered(10), rng=0)
+
+
+def test_dropping_the_only_batch_is_answered():
+    with pytest.raises(
+        ConfigError, match="drop_last=True leaves no batch: 10 samples are fewer than batch_size=64"
+    ):
+        Loader(numbered(10), 64, drop_last=True)
+    assert labels(Loader(numbered(0), 64, drop_last=True)) == []
