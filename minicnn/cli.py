@@ -1,0 +1,214 @@
+"""The `minicnn` command. Each subcommand imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from minicnn.errors import DataError, MinicnnError
+
+app = typer.Typer(
+    name="minicnn",
+    help="Convolutional networks from scratch: train them on real images, look at them, check their gradients.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+data_app = typer.Typer(
+    help="Data sets: what is there and where.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(data_app, name="data")
+
+DataDir = Annotated[
+    Path | None, typer.Option(help="A folder to look for data sets in, before the usual places.")
+]
+RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as minicnn train leaves it.")]
+
+
+@app.command()
+def train(
+    model: Annotated[str, typer.Option(help="The network; `minicnn models` lists them.")] = "lenet5",
+    data: Annotated[
+        str, typer.Option(help="The data set; `minicnn data list` lists them.")
+    ] = "fashion-mnist-mini",
+    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
+    lr: Annotated[
+        float | None,
+        typer.Option(help="Learning rate, the peak with one-cycle.", show_default="the optimizer's own"),
+    ] = None,
+    optimizer: Annotated[
+        str, typer.Option(help="sgd (momentum 0.9), adam, adamw, rmsprop or adagrad.")
+    ] = "adam",
+    schedule: Annotated[str, typer.Option(help="one-cycle, cosine, step or constant.")] = "one-cycle",
+    weight_decay: Annotated[float, typer.Option(help="How strongly weights are pulled to zero.")] = 1e-3,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The run folder, new or empty.", show_default="runs/<time>-<model>")
+    ] = None,
+    data_dir: DataDir = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the result.")] = False,
+) -> None:
+    """Train a network. It leaves a run folder with the weights, figures and settings."""
+    from minicnn.train.recipe import Recipe, run
+
+    recipe = Recipe(
+        model=model,
+        data=data,
+        epochs=epochs,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        lr=lr,
+        schedule=schedule,
+        weight_decay=weight_decay,
+        seed=seed,
+    )
+    result = run(recipe, out=out, data_dir=data_dir, quiet=quiet)
+    print(f"test accuracy: {result.test.accuracy:.1%}")
+    print(
+        f"weights of epoch {result.best_epoch}, figures and settings are in {result.folder.path} "
+        "(look at predictions.png first)"
+    )
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    data: Annotated[
+        str | None, typer.Option(help="Another data set with the same classes.", show_default="the run's")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Test the network of a run. It meets the test images of a data set, class by class."""
+    from minicnn.train.finished import FinishedRun
+
+    finished = FinishedRun(run)
+    result = finished.evaluate(data, data_dir)
+    metrics = result.per_class
+    if as_json:
+        rows = zip(finished.class_names, *(values.tolist() for values in metrics))
+        per_class = [
+            dict(zip(("class", *metrics._fields), (_finite(value) for value in row))) for row in rows
+        ]
+        print(
+            json.dumps(
+                {
+                    "accuracy": result.accuracy,
+                    "loss": _finite(result.loss),
+                    "images": len(result.labels),
+                    "classes": per_class,
+                }
+            )
+        )
+        return
+    width = max(map(len, [*finished.class_names, "class"]))
+    print(f"{'class':<{width}}  precision  recall      f1  images")
+    for name, precision, recall, f1, support in zip(finished.class_names, *metrics):
+        print(
+            f"{name:<{width}}  {_percent(precision):>9}  {_percent(recall):>6}  {_percent(f1):>6}  {support:>6}"
+        )
+    print(f"\ntest accuracy: {result.accuracy:.1%} on {len(result.labels):,} images, loss {result.loss:.3f}")
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="PNG or JPEG files of any size.")],
+) -> None:
+    """Say what pictures show. Each gets its most probable class, and the next two."""
+    from minicnn.train.finished import FinishedRun
+
+    finished = FinishedRun(run)
+    failed = False
+    for path in images:
+        try:
+            prediction = finished.predict(path)
+        except DataError as error:  # the other pictures are still answered
+            print(f"error: {error}", file=sys.stderr)
+            failed = True
+            continue
+        best, *others = zip(prediction.classes, prediction.probabilities)
+        also = ", ".join(f"{name} {probability:.1%}" for name, probability in others[:2])
+        print(f"{path}: {best[0]} {best[1]:.1%}" + (f"  (then {also})" if also else ""))
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def models() -> None:
+    """List the networks with their size."""
+    from minicnn.models import ARCHITECTURES, build
+
+    print(f"{'model':<12}  {'input':<11}  {'parameters':>11}  {'multiply-adds':>15}  what it is")
+    for name, entry in ARCHITECTURES.items():
+        summary = build(name).summary(entry.input_shape)
+        shape = "x".join(map(str, entry.input_shape))
+        print(
+            f"{name:<12}  {shape:<11}  {summary.parameters:>11,}  {summary.multiply_adds:>15,}  {entry.description}"
+        )
+
+
+@app.command()
+def gradcheck(
+    target: Annotated[
+        str, typer.Argument(metavar="FILE_OR_MODULE:NAME", help="A layer, such as layers.py:Conv2d.")
+    ],
+    input_shapes: Annotated[
+        list[str], typer.Option("--input", metavar="SHAPE", help="Shape of the input, such as 2,3,8,8.")
+    ],
+    arguments: Annotated[str, typer.Option("--args", help='As in the call: "3, 16, kernel_size=3".')] = "",
+    backward: Annotated[
+        str, typer.Option(help="For a function: its backward.", show_default="x_forward -> x_backward")
+    ] = "",
+    dtype: Annotated[str, typer.Option(help="Of the random input: float64 or float32.")] = "float64",
+    seed: Annotated[int, typer.Option(help="Of the random input.")] = 0,
+    time_limit: Annotated[float, typer.Option(help="Seconds that the code may run.")] = 60.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check a layer's gradients, yours or ours. Exit status 0 is PASS, 1 FAIL, 2 UNRESOLVED."""
+    from minicnn.gradcheck.command import gradcheck_command
+
+    raise typer.Exit(
+        gradcheck_command(target, input_shapes, arguments, as_json, time_limit, backward, seed, dtype)
+    )
+
+
+@data_app.command("list")
+def data_list(data_dir: DataDir = None) -> None:
+    """List the data sets. It says where they were found, and how to get the others."""
+    from minicnn.data import describe
+
+    print(describe(data_dir))
+
+
+def main() -> None:
+    """Run the command; an error of minicnn's, or a failing disk, becomes one line and exit status 1."""
+    try:
+        app()
+    except MinicnnError as error:
+        print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _percent(share: float) -> str:
+    """A dash where nothing was counted: a class that was never predicted has no precision."""
+    return "-" if math.isnan(share) else f"{share:.1%}"
+
+
+def _finite(value: object) -> object:
+    """JSON has no nan and no infinity: null instead."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,8 @@
+"""Every figure, in one place. Each function returns a matplotlib figure; figure.savefig(path) writes it."""
+
+from minicnn.plots.confusion import confusion_matrix
+from minicnn.plots.curves import learning_curves
+from minicnn.plots.images import filters, predictions
+from minicnn.plots.style import Picture
+
+__all__ = ["Picture", "confusion_matrix", "filters", "learning_curves", "predictions"]
