@@ -2,7 +2,7 @@
 
 from minicnn.plots.confusion import confusion_matrix
 from minicnn.plots.curves import learning_curves
-from minicnn.plots.images import filters, predictions
+from minicnn.plots.images import feature_maps, filters, predictions
 from minicnn.plots.style import Picture
 
-__all__ = ["Picture", "confusion_matrix", "filters", "learning_curves", "predictions"]
+__all__ = ["Picture", "confusion_matrix", "feature_maps", "filters", "learning_curves", "predictions"]

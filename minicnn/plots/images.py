@@ -80,15 +80,30 @@ def filters(weight: np.ndarray, *, columns: int = 8) -> Picture:
         raise ShapeError(f"filters expects the weight (O, C, R, S) of a convolution, got {weight.shape}")
     shown = weight if weight.shape[1] == 3 else weight.mean(axis=1, keepdims=True)
     scale = np.abs(shown).max() or 1.0
-    count = len(shown)
-    columns = min(columns, count)
-    rows = -(-count // columns)
+    return _sheet(0.5 + 0.5 * shown / scale, columns)
+
+
+def feature_maps(maps: np.ndarray, *, columns: int = 8) -> Picture:
+    """What the channels of one image's activation (C, H, W) answer, and where.
+
+    All share one scale: black is the smallest answer, white the largest.
+    """
+    if maps.ndim != 3:
+        raise ShapeError(f"feature_maps expects the activation (C, H, W) of one image, got {maps.shape}")
+    low, high = float(maps.min(initial=0)), float(maps.max(initial=0))
+    return _sheet((maps[:, None] - low) / ((high - low) or 1.0), columns)
+
+
+def _sheet(images: np.ndarray, columns: int) -> Picture:
+    """Numbered images (N, C, H, W), from 0 to 1, side by side."""
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
     figure = new_picture(1.2 * columns, 1.3 * rows)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, (index, kernel) in zip(grid.flat, enumerate(shown)):
-        _show(axes, 0.5 + 0.5 * kernel / scale)
+    for axes, (index, image) in zip(grid.flat, enumerate(images)):
+        _show(axes, image)
         axes.set_title(str(index), fontsize=8, pad=2)
     return figure
 

@@ -10,8 +10,8 @@ import io
 
 from matplotlib.figure import Figure
 
-# Okabe & Ito's colours, told apart by colour-blind readers too.
-BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#666666"
+# Okabe & Ito's colours and Tol's red, told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC3311", "#666666"
 
 
 class Picture(Figure):

@@ -333,3 +333,19 @@ class TestPicture:
         plots.confusion_matrix(counts)
         for array, old in zip(arrays, before):
             np.testing.assert_array_equal(array, old)
+
+
+class TestFeatureMaps:
+    def test_one_picture_a_channel_on_one_scale(self) -> None:
+        maps = np.stack([np.zeros((4, 5)), np.full((4, 5), 2.0), np.full((4, 5), -2.0)])
+        figure = plots.feature_maps(maps, columns=3)
+        shown = [axes.get_images()[0].get_array() for axes in figure.axes]
+        assert [float(image[0, 0]) for image in shown] == [0.5, 1.0, 0.0]
+
+    def test_maps_that_are_all_zero(self) -> None:
+        (image,) = plots.feature_maps(np.zeros((1, 3, 3))).axes[0].get_images()
+        assert not np.isnan(image.get_array()).any()
+
+    def test_a_batch_is_refused(self) -> None:
+        with pytest.raises(ShapeError, match=r"one image, got \(2, 6, 28, 28\)"):
+            plots.feature_maps(np.zeros((2, 6, 28, 28)))
