@@ -22,7 +22,7 @@ BATCHED = ("x", "logits", "labels", "target")  # arguments whose first axis is t
 # Backward knows no dtype of its own: it multiplies by a mask, and the answer has dy's dtype.
 FOLLOWS_DY = ("relu", "leaky_relu", "max_pool2d", "dropout")
 # Backward converts dy, or does not look at its dtype.
-TAKES_ANY_DY = ("cross_entropy", "mse", "softmax", "log_softmax")
+TAKES_ANY_DY = ("cross_entropy",)
 
 
 class Pair:

@@ -46,7 +46,7 @@ def mse_backward(
     `needs` says which of the two to compute; the other is None.
     """
     difference, reduction = cache
-    check_upstream("mse", dy, difference.shape if reduction == "none" else ())
+    check_upstream("mse", dy, difference.shape if reduction == "none" else (), difference.dtype)
     scale = 2 / max(difference.size, 1) if reduction == "mean" else 2
     dx = difference * (scale * dy)
     return dx if needs[0] else None, -dx if needs[1] else None

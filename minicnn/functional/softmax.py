@@ -36,7 +36,7 @@ def softmax_forward(x: Array, *, dim: int = -1) -> tuple[Array, SoftmaxCache]:
 def softmax_backward(dy: Array, cache: SoftmaxCache) -> Array:
     """dxₖ = yₖ (dyₖ - Σⱼ dyⱼ yⱼ), since ∂yⱼ/∂xₖ = yⱼ ([j = k] - yₖ)."""
     y, dim = cache
-    check_upstream("softmax", dy, y.shape)
+    check_upstream("softmax", dy, y.shape, y.dtype)
     return y * (dy - (dy * y).sum(axis=dim, keepdims=True))
 
 
@@ -56,7 +56,7 @@ def log_softmax_forward(x: Array, *, dim: int = -1) -> tuple[Array, LogSoftmaxCa
 def log_softmax_backward(dy: Array, cache: LogSoftmaxCache) -> Array:
     """dxₖ = dyₖ - pₖ Σⱼ dyⱼ  with the probabilities p = exp(y), since ∂yⱼ/∂xₖ = [j = k] - pₖ."""
     y, dim = cache
-    check_upstream("log_softmax", dy, y.shape)
+    check_upstream("log_softmax", dy, y.shape, y.dtype)
     return dy - get_xp(y).exp(y) * dy.sum(axis=dim, keepdims=True)
 
 

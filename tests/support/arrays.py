@@ -68,15 +68,17 @@ def bits(*arrays: np.ndarray) -> list[bytes]:
     return [np.asarray(a).tobytes() for a in arrays]
 
 
-def assert_close(
-    actual: np.ndarray, expected: np.ndarray, tolerance: float, what: str = "", floor: float = 1e-30
-) -> None:
+FLOOR = 0.1
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, tolerance: float, what: str = "") -> None:
     """Equal shapes, and no element further off than tolerance times the largest magnitude expected.
 
-    A magnitude below `floor` counts as floor: for sums whose terms are larger and cancel.
+    The terms behind every element are of order 1 in these tests. Where they happen to cancel
+    in the whole array, their rounding errors do not: a magnitude below FLOOR counts as FLOOR.
     """
     actual, expected = np.asarray(actual), np.asarray(expected)
     assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
-    scale = max(float(np.abs(expected).max(initial=0.0)), floor)
+    scale = max(float(np.abs(expected).max(initial=0.0)), FLOOR)
     worst = float(np.abs(actual - expected).max(initial=0.0))
     assert worst <= tolerance * scale, f"{what}: off by {worst:.3g} of at most {scale:.3g}"
