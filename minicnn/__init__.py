@@ -11,6 +11,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from minicnn.kernels.threads import get_num_threads as get_num_threads
+    from minicnn.kernels.threads import set_num_threads as set_num_threads
     from minicnn.layers.inference import inference as inference
 
 __version__ = "0.1.0"
@@ -32,7 +34,11 @@ _SUBMODULES = (
     "train",
     "weights",
 )
-_NAMES = {"inference": "minicnn.layers.inference"}
+_NAMES = {
+    "get_num_threads": "minicnn.kernels.threads",
+    "inference": "minicnn.layers.inference",
+    "set_num_threads": "minicnn.kernels.threads",
+}
 
 
 def __getattr__(name: str) -> Any:

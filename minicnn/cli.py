@@ -180,6 +180,18 @@ def gradcheck(
     )
 
 
+@app.command()
+def warmup(
+    model: Annotated[str, typer.Argument(help="The network; `minicnn models` lists them.")] = "lenet5",
+    batch_size: Annotated[int, typer.Option(help="Images a step, as in training.")] = 64,
+) -> None:
+    """Compile a network's kernels ahead, so that training starts at once. They stay on disk."""
+    from minicnn.train.warmup import warm_up
+
+    seconds = warm_up(model, batch_size)
+    print(f"the kernels of {model} for batches of {batch_size} are ready ({seconds:.1f} s)")
+
+
 @data_app.command("list")
 def data_list(data_dir: DataDir = None) -> None:
     """List the data sets. It says where they were found, and how to get the others."""

@@ -10,21 +10,31 @@ import numpy as np
 from minicnn.backend import Array, device_of, get_xp
 from minicnn.errors import ConfigError
 from minicnn.functional.check import check_float, check_upstream, number
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Shaped
 
 
 class ReLUCache(NamedTuple):
     mask: Array  # x > 0
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.mask.shape
+
 
 def relu_forward(x: Array) -> tuple[Array, ReLUCache]:
     """y = max(x, 0). Any shape. Nair & Hinton 2010."""
     check_float("relu", x=x)
+    if kernel := kernel_for("relu", x, Shaped(x.shape)):
+        return kernel.forward(x)
     return get_xp(x).maximum(x, 0), ReLUCache(x > 0)
 
 
 def relu_backward(dy: Array, cache: ReLUCache) -> Array:
     """dx = dy where x > 0, else 0 (at x = 0 the derivative is taken to be 0)."""
-    check_upstream("relu", dy, cache.mask.shape)
+    check_upstream("relu", dy, cache.shape)
+    if not isinstance(cache, ReLUCache) and dy.dtype == cache.dtype:
+        return cache.backward(dy)
     return get_xp(dy).where(cache.mask, dy, 0)
 
 

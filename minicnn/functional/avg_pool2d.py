@@ -9,6 +9,8 @@ from minicnn.errors import ConfigError
 from minicnn.functional.check import Pair, check_upstream
 from minicnn.functional.max_pool2d import check_pool
 from minicnn.functional.windows import Window
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Pool
 
 
 class AvgPool2dCache(NamedTuple):
@@ -37,15 +39,17 @@ def avg_pool2d_forward(
     if divisor_override is not None and divisor_override < 1:
         raise ConfigError(f"avg_pool2d: divisor_override must be at least 1, got {divisor_override}")
     xp = get_xp(x)
-    padded = window.pad(x)
-    y = xp.zeros_like(x, shape=(*x.shape[:2], *window.output))
-    for _, _, (rows, cols) in window.positions():
-        y += padded[:, :, rows, cols]
     if divisor_override is not None:
         divisor = xp.full(window.output, divisor_override, dtype=x.dtype)
     else:
         divisor = xp.outer(_counts(window, 0, count_include_pad), _counts(window, 1, count_include_pad))
         divisor = xp.asarray(divisor, dtype=x.dtype)
+    if kernel := kernel_for("avg_pool2d", x, Pool(x.shape, window.kernel)):
+        return kernel.forward(x, divisor, window)
+    padded = window.pad(x)
+    y = xp.zeros_like(x, shape=(*x.shape[:2], *window.output))
+    for _, _, (rows, cols) in window.positions():
+        y += padded[:, :, rows, cols]
     y /= divisor
     return y, AvgPool2dCache(divisor, y.shape, window)
 
@@ -55,6 +59,9 @@ def avg_pool2d_backward(dy: Array, cache: AvgPool2dCache) -> Array:
 
     dy (N, C, P, Q) -> dx (N, C, H, W).
     """
+    if not isinstance(cache, AvgPool2dCache):  # a kernel's: it knows its own backward
+        check_upstream("avg_pool2d", dy, cache.shape, cache.share.dtype)
+        return cache.backward(dy)
     divisor, shape, window = cache
     check_upstream("avg_pool2d", dy, shape, divisor.dtype)
     padded = get_xp(dy).zeros_like(dy, shape=(*dy.shape[:2], *window.padded))

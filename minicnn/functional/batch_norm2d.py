@@ -11,6 +11,8 @@ from typing import NamedTuple
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.functional.check import check_float, check_nchw, check_upstream, number
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Shaped
 
 Needs = tuple[bool, bool, bool]
 _PER_CHANNEL = (None, slice(None), None, None)  # a (C,) array against (N, C, H, W)
@@ -53,16 +55,19 @@ def batch_norm2d_forward(
     if (mean is None) != (var is None):
         raise ConfigError("batch_norm2d: give both mean and var (evaluation) or neither (training)")
     statistics_given = mean is not None and var is not None
+    eps = number("batch_norm2d", "eps", eps)
+    if (mean is None or var is None) and x.shape[0] * x.shape[2] * x.shape[3] < 2:
+        raise ShapeError(
+            f"batch_norm2d in training needs more than one value per channel, got input {x.shape}: "
+            "use a larger batch (drop_last=True in the loader), or eval mode"
+        )
+    if kernel := kernel_for("batch_norm2d", x, Shaped(x.shape)):
+        return kernel.forward(x, weight, bias, mean, var, eps)
     if mean is None or var is None:
-        if x.shape[0] * x.shape[2] * x.shape[3] < 2:
-            raise ShapeError(
-                f"batch_norm2d in training needs more than one value per channel, got input {x.shape}: "
-                "use a larger batch (drop_last=True in the loader), or eval mode"
-            )
         mean = x.mean(axis=(0, 2, 3))
         # The mean of squared deviations, never E[x²] - E[x]²: that loses all digits far from zero.
         var = get_xp(x).square(x - mean[_PER_CHANNEL]).mean(axis=(0, 2, 3))
-    inverse_std = 1 / get_xp(x).sqrt(var + number("batch_norm2d", "eps", eps))
+    inverse_std = 1 / get_xp(x).sqrt(var + eps)
     normalized = (x - mean[_PER_CHANNEL]) * inverse_std[_PER_CHANNEL]
     y = normalized if weight is None else normalized * weight[_PER_CHANNEL]
     if bias is not None:
@@ -82,6 +87,9 @@ def batch_norm2d_backward(
 
     sums and means over N, H, W. dy (N, C, H, W) -> dx, dweight (C,) or None, dbias (C,) or None.
     """
+    if not isinstance(cache, BatchNorm2dCache):  # a kernel's: it knows its own backward
+        check_upstream("batch_norm2d", dy, cache.shape, cache.x.dtype)
+        return cache.backward(dy, needs)
     x_hat, weight, has_bias, _, _, inverse_std, statistics_given = cache
     check_upstream("batch_norm2d", dy, x_hat.shape, x_hat.dtype)
     axes = (0, 2, 3)

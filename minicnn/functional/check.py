@@ -6,6 +6,8 @@ height and width, P Q output height and width, R S kernel height and width, G gr
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any
 
@@ -17,8 +19,37 @@ from minicnn.errors import ConfigError, DTypeError, ShapeError
 Pair = int | tuple[int, int]
 
 
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def _is_usual(x: Array, *others: Array | None) -> bool:
+    """NumPy arrays of one float dtype, seen at once: a small network makes thirty such checks a step."""
+    if type(x) is not np.ndarray or x.dtype not in _FLOATS:
+        return False
+    return all(other is None or (type(other) is np.ndarray and other.dtype is x.dtype) for other in others)
+
+
+def remembered(check: Callable) -> Callable:
+    """Remember what a check of plain values returned: the same layer asks the same in every step.
+
+    Arguments that cannot be hashed are checked each time.
+    """
+    known = lru_cache(maxsize=1024, typed=True)(check)
+
+    def checked(*args: Any) -> Any:
+        try:
+            hash(args)
+        except TypeError:
+            return check(*args)
+        return known(*args)
+
+    return checked
+
+
 def check_float(who: str, **arrays: Array | None) -> None:
     """Every array is float32 or float64, all of one dtype and on one device. None is passed over."""
+    if _is_usual(*arrays.values()):
+        return
     given = {name: array for name, array in arrays.items() if array is not None}
     for name, array in given.items():
         if not isinstance(getattr(array, "dtype", None), np.dtype):
@@ -49,6 +80,8 @@ def check_upstream(who: str, dy: Array, shape: tuple[int, ...], dtype: np.dtype 
 
     And its dtype, where the cache knows it: masks and positions do not.
     """
+    if type(dy) is np.ndarray and dy.shape == shape and dy.dtype is (dtype or _FLOATS[0]):
+        return  # the usual case
     if getattr(dy, "shape", None) != tuple(shape):
         given = getattr(dy, "shape", type(dy).__name__)
         is_number = isinstance(dy, float) or getattr(dy, "ndim", None) == 0
@@ -64,22 +97,23 @@ def check_upstream(who: str, dy: Array, shape: tuple[int, ...], dtype: np.dtype 
         )
 
 
-def check_nchw(who: str, x: Array, channels: int | None = None) -> None:
-    """x is (N, C, H, W), with the expected number of channels if one is given."""
-    expected = f"(N, {'C' if channels is None else channels}, H, W)"
-    message = f"{who} expects input {expected}, got {x.shape}"
-    if x.ndim == 3:
-        raise ShapeError(f"{message}: a single image or a batch without channels? use x[None] or x[:, None]")
-    if x.ndim == 2:
-        raise ShapeError(f"{message}: flattened images? use x.reshape(len(x), channels, height, width)")
-    if x.ndim != 4:
-        raise ShapeError(f"{message}: it must have four axes")
-    if channels is None or x.shape[1] == channels:
+def check_nchw(who: str, x: Array | tuple[int, ...], channels: int | None = None) -> None:
+    """x, an array or its shape, is (N, C, H, W), with the expected number of channels if one is given."""
+    shape = x if isinstance(x, tuple) else x.shape
+    if len(shape) == 4 and channels in (None, shape[1]):
         return
-    if x.shape[3] == channels:
+    expected = f"(N, {'C' if channels is None else channels}, H, W)"
+    message = f"{who} expects input {expected}, got {shape}"
+    if len(shape) == 3:
+        raise ShapeError(f"{message}: a single image or a batch without channels? use x[None] or x[:, None]")
+    if len(shape) == 2:
+        raise ShapeError(f"{message}: flattened images? use x.reshape(len(x), channels, height, width)")
+    if len(shape) != 4:
+        raise ShapeError(f"{message}: it must have four axes")
+    if shape[3] == channels:
         raise ShapeError(f"{message}: this looks like NHWC; use x.transpose(0, 3, 1, 2)")
     raise ShapeError(
-        f"{message}: {x.shape[1]} channels arrive where {channels} are expected; "
+        f"{message}: {shape[1]} channels arrive where {channels} are expected; "
         "check in_channels of this layer against out_channels of the one before"
     )
 

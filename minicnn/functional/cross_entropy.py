@@ -11,6 +11,8 @@ from minicnn.errors import ConfigError, LabelError, ShapeError
 from minicnn.functional.check import check_float, check_upstream
 from minicnn.functional.mse import check_reduction, reduce
 from minicnn.functional.softmax import log_softmax_forward
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Logits
 
 
 class CrossEntropyCache(NamedTuple):
@@ -49,6 +51,13 @@ def cross_entropy_forward(
     label_smoothing = check_smoothing("cross_entropy", label_smoothing)
     check_float("cross_entropy", logits=logits)
     xp = get_xp(logits, labels, weight)
+    plain = (
+        weight is None and label_smoothing == 0 and reduction != "none" and _is_one_label_each(logits, labels)
+    )
+    if (kernel := kernel_for("cross_entropy", logits, Logits(logits.shape, plain))) and (
+        done := kernel.forward(logits, labels, reduction)
+    ):
+        return done
     labels = check_labels(logits.shape, labels, ignore_index)
     classes = logits.shape[1]
     weight = _class_weights(xp, weight, classes, logits.dtype)
@@ -77,6 +86,9 @@ def cross_entropy_backward(dy: Array, cache: CrossEntropyCache) -> Array:
     Without weights Σⱼ tₙⱼ = 1 and what remains is p - t: probabilities minus targets.
     dy has the shape of the loss: () or, with reduction "none", (N, d1, ...).
     """
+    if not isinstance(cache, CrossEntropyCache):  # a kernel's: it knows its own backward
+        check_upstream("cross_entropy", dy, ())
+        return cache.backward(dy)
     log_probs, labels, ignored, weight, divisor, reduction, label_smoothing = cache
     xp = get_xp(log_probs)
     check_upstream("cross_entropy", dy, labels.shape if reduction == "none" else ())
@@ -92,6 +104,11 @@ def cross_entropy_backward(dy: Array, cache: CrossEntropyCache) -> Array:
     upstream = xp.asarray(dy, dtype=log_probs.dtype) / divisor
     dlogits *= upstream[:, None] if reduction == "none" else upstream
     return xp.where(ignored[:, None], 0, dlogits)
+
+
+def _is_one_label_each(logits: Array, labels: Any) -> bool:
+    shape = getattr(labels, "shape", None)
+    return shape == logits.shape[:1] and labels.dtype.kind in "iu"
 
 
 def check_smoothing(who: str, label_smoothing: float) -> float:

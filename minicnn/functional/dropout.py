@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ConfigError
 from minicnn.functional.check import check_float, check_upstream, number
 from minicnn.functional.philox import random_bits
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Shaped
 
 
 class DropoutCache(NamedTuple):
@@ -30,6 +34,8 @@ def dropout_forward(x: Array, p: float = 0.5, *, seed: int, offset: int = 0) -> 
     p = number("dropout", "p", p)
     if not 0 <= p <= 1:
         raise ConfigError(f"dropout: p is the probability of dropping, from 0 to 1, got {p}")
+    if kernel := kernel_for("dropout", x, Shaped(x.shape)):
+        return kernel.forward(x, p, seed, offset)
     kept = random_bits(get_xp(x), x.size, seed, offset).reshape(x.shape) >= p * 2.0**32
     scale = 1 / (1 - p) if p < 1 else 0.0
     return _masked(x, kept, scale), DropoutCache(kept, scale)
@@ -38,6 +44,8 @@ def dropout_forward(x: Array, p: float = 0.5, *, seed: int, offset: int = 0) -> 
 def dropout_backward(dy: Array, cache: DropoutCache) -> Array:
     """dx = dy / (1 - p) where kept, else 0: the mask of the forward pass."""
     check_upstream("dropout", dy, cache.kept.shape)
+    if not isinstance(cache, DropoutCache) and dy.dtype == np.float32:
+        return cache.backward(dy)
     return _masked(dy, cache.kept, cache.scale)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minicnn.backend import Array
 from minicnn.errors import ShapeError
 from minicnn.functional.check import check_float, check_upstream
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Linear
+from minicnn.kernels.threads import matmul
 
 Needs = tuple[bool, bool, bool]
 
@@ -24,7 +27,9 @@ def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[
     Raises ShapeError when x and weight disagree on D.
     """
     check_linear(x, weight, bias)
-    y = x @ weight.T
+    if kernel := kernel_for("linear", x, Linear(*x.shape, weight.shape[0])):
+        return kernel.forward(x, weight, bias)
+    y = matmul(x, weight.T)
     if bias is not None:
         y += bias
     return y, LinearCache(x, weight, bias is not None)
@@ -38,12 +43,22 @@ def linear_backward(
     dy (N, M) -> dx (N, D), dweight (M, D), dbias (M,) or None.
     `needs` says which of the three to compute; the others are None.
     """
+    if not isinstance(cache, LinearCache):  # a kernel's: it knows its own backward
+        check_upstream("linear", dy, cache.shape, cache.x.dtype)
+        return cache.backward(dy, needs)
     x, weight, has_bias = cache
     check_upstream("linear", dy, (x.shape[0], weight.shape[0]), x.dtype)
-    dx = dy @ weight if needs[0] else None
-    dweight = dy.T @ x if needs[1] else None
+    dx = matmul(dy, weight) if needs[0] else None
+    dweight = matmul(dy.T, x) if needs[1] else None
     dbias = dy.sum(axis=0) if needs[2] and has_bias else None
     return dx, dweight, dbias
+
+
+def linear_relu_forward(x: Array, weight: Array, bias: Array | None = None) -> tuple[Array, Any] | None:
+    """max(x Wᵀ + b, 0) in one pass, or None where no kernel can. linear_backward takes the cache."""
+    check_linear(x, weight, bias)
+    kernel = kernel_for("linear", x, Linear(*x.shape, weight.shape[0]))
+    return kernel.forward(x, weight, bias, relu=True) if kernel else None
 
 
 def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
@@ -52,6 +67,8 @@ def check_linear(x: Array, weight: Array, bias: Array | None) -> None:
     if weight.ndim != 2:
         raise ShapeError(f"linear expects weight (M, D), got {weight.shape}")
     out_features, in_features = weight.shape
+    if x.ndim == 2 and x.shape[1] == in_features and (bias is None or bias.shape == (out_features,)):
+        return
     who = f"Linear({in_features} -> {out_features})"
     if x.ndim > 2:
         raise ShapeError(

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ConfigError, ShapeError
-from minicnn.functional.check import Pair, check_float, check_nchw, check_upstream
+from minicnn.functional.check import Pair, check_float, check_nchw, check_upstream, remembered
 from minicnn.functional.windows import Window, make_window
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Pool
 
 
 class MaxPool2dCache(NamedTuple):
@@ -31,6 +33,8 @@ def max_pool2d_forward(
     size up. Among equal values the first in row-major order wins, as in PyTorch.
     """
     window = check_pool("max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode)
+    if kernel := kernel_for("max_pool2d", x, Pool(x.shape, window.kernel)):
+        return kernel.forward(x, window)
     xp = get_xp(x)
     padded = window.pad(x, -xp.inf)
     # full_like and zeros_like take over the order of x in memory, whatever it is: 3x faster than mixing orders.
@@ -50,8 +54,10 @@ def max_pool2d_backward(dy: Array, cache: MaxPool2dCache) -> Array:
 
     dy (N, C, P, Q) -> dx (N, C, H, W).
     """
-    argmax, window = cache
-    check_upstream("max_pool2d", dy, argmax.shape)
+    check_upstream("max_pool2d", dy, cache.argmax.shape)
+    if not isinstance(cache, MaxPool2dCache) and dy.dtype == cache.dtype:
+        return cache.backward(dy)
+    argmax, window = cache.argmax, cache.window
     xp = get_xp(dy)
     padded = xp.zeros_like(dy, shape=(*dy.shape[:2], *window.padded))
     for r, s, (rows, cols) in window.positions():
@@ -70,13 +76,32 @@ def check_pool(
 ) -> Window:
     """Check the arguments of a pooling operation; returns its windows."""
     check_float(who, x=x)
-    check_nchw(who, x)
-    if 0 in x.shape[2:]:
-        raise ShapeError(f"{who}: the input {x.shape} has no pixels")
+    return _window_of(who, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@remembered
+def _window_of(
+    who: str,
+    x_shape: tuple[int, ...],
+    kernel_size: Pair,
+    stride: Pair | None,
+    padding: Pair,
+    dilation: Pair,
+    ceil_mode: bool,
+) -> Window:
+    check_nchw(who, x_shape)
+    if 0 in x_shape[2:]:
+        raise ShapeError(f"{who}: the input {x_shape} has no pixels")
     if isinstance(padding, str):
         raise ConfigError(f"{who}: padding must be an int or a pair, got {padding!r}")
     window = make_window(
-        who, x.shape[2:], kernel_size, kernel_size if stride is None else stride, padding, dilation, ceil_mode
+        who,
+        (x_shape[2], x_shape[3]),
+        kernel_size,
+        kernel_size if stride is None else stride,
+        padding,
+        dilation,
+        ceil_mode,
     )
     for axis in (0, 1):
         reach = window.dilation[axis] * (window.kernel[axis] - 1) + 1

@@ -129,12 +129,12 @@ class Layer:
 
     @cache.setter
     def cache(self, cache: Any) -> None:
-        self._cache = None if is_inference() else cache
+        object.__setattr__(self, "_cache", None if is_inference() else cache)
 
     def take_cache(self) -> Any:
         """The cache, leaving the slot empty. Raises CacheError when it is empty already."""
         cache = self.read_cache()
-        self._cache = None
+        object.__setattr__(self, "_cache", None)
         return cache
 
     def read_cache(self) -> Any:
@@ -160,6 +160,9 @@ class Layer:
     def __setattr__(self, name: str, value: Any) -> None:
         # A parameter that leaves the model must not be trained any more (an optimizer that still
         # holds it raises on its next step); one that moves to another layer is welcome again.
+        if name in ("cache", "_cache"):  # set in every pass, and never a parameter
+            object.__setattr__(self, name, value)
+            return
         old = vars(self).get(name)
         if old is not None and old is not value:
             _set_retired(old, True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ConfigError, MinicnnError, ShapeError
 from minicnn.layers.activation import Identity
 from minicnn.layers.base import Layer, backward_into
+from minicnn.layers.fusion import forward_fused
 
 
 class _Collection(Layer):
@@ -57,9 +57,11 @@ class Sequential(_Collection):
     """y = f_k(... f_2(f_1(x))). Sequential(Conv2d(...), ReLU()) or Sequential(conv1=Conv2d(...), ...)."""
 
     def forward(self, x: Array) -> Array:
-        for name, layer in self.children():
-            with _naming(name, layer):
-                x = layer(x)
+        children = list(self.children())
+        while children:
+            with _naming(*children[0]):
+                x, count = forward_fused([layer for _, layer in children[:3]], x)
+            del children[:count]
         return x
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
@@ -169,11 +171,15 @@ def _total(arrays: list[Array]) -> Array:
     return total
 
 
-@contextmanager
-def _naming(name: str, layer: Layer) -> Iterator[None]:
-    """Tell which layer of the network an error came from."""
-    try:
-        yield
-    except MinicnnError as error:
-        error.add_note(f"in layer {name!r}: {type(layer).__name__}({layer.extra_repr()})")
-        raise
+class _naming:
+    """Tells which layer of the network an error came from. (A class: half the cost of a generator.)"""
+
+    def __init__(self, name: str, layer: Layer) -> None:
+        self.name, self.layer = name, layer
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, MinicnnError):
+            error.add_note(f"in layer {self.name!r}: {type(self.layer).__name__}({self.layer.extra_repr()})")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minicnn import init
 from minicnn.backend import Array
 from minicnn.errors import ConfigError
 from minicnn.functional.check import Pair, pair
-from minicnn.functional.conv2d import conv2d_backward, conv2d_forward
+from minicnn.functional.conv2d import conv2d_backward, conv2d_forward, conv2d_relu_forward
 from minicnn.functional.windows import check_padding
 from minicnn.layers.base import Layer, Parameter, is_trained, value_of
 
@@ -49,16 +51,24 @@ class Conv2d(Layer):
         self.bias = Parameter(init.default_bias(shape, rng=rng)) if bias else None
 
     def forward(self, x: Array) -> Array:
-        y, self.cache = conv2d_forward(
-            x,
-            self.weight.value,
-            value_of(self.bias),
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            groups=self.groups,
-        )
+        y, self.cache = conv2d_forward(x, self.weight.value, value_of(self.bias), **self._geometry())
         return y
+
+    def forward_relu(self, x: Array) -> Array | None:
+        """max(forward(x), 0) in one pass; None, and nothing done, where no kernel can: see fusion.py."""
+        done = conv2d_relu_forward(x, self.weight.value, value_of(self.bias), **self._geometry())
+        if done is None:
+            return None
+        y, self.cache = done
+        return y
+
+    def _geometry(self) -> dict[str, Any]:
+        return {
+            "stride": self.stride,
+            "padding": self.padding,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:
         needs = (need_dx, is_trained(self.weight), is_trained(self.bias))

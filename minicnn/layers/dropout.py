@@ -7,7 +7,7 @@ import numpy as np
 from minicnn.backend import Array
 from minicnn.errors import ConfigError
 from minicnn.functional.check import check_upstream
-from minicnn.functional.dropout import DropoutCache, dropout_backward, dropout_forward
+from minicnn.functional.dropout import dropout_backward, dropout_forward
 from minicnn.layers.base import Layer
 
 
@@ -37,10 +37,10 @@ class Dropout(Layer):
 
     def backward(self, dy: Array) -> Array:
         cache = self.take_cache()
-        if isinstance(cache, DropoutCache):
-            return dropout_backward(dy, cache)
-        check_upstream("dropout", dy, cache)
-        return dy
+        if type(cache) is tuple:  # the shape of x: nothing was dropped
+            check_upstream("dropout", dy, cache)
+            return dy
+        return dropout_backward(dy, cache)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

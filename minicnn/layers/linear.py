@@ -10,7 +10,7 @@ from minicnn import init
 from minicnn.backend import Array
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.functional.check import check_upstream
-from minicnn.functional.linear import linear_backward, linear_forward
+from minicnn.functional.linear import linear_backward, linear_forward, linear_relu_forward
 from minicnn.layers.base import Layer, Parameter, is_trained, value_of
 
 
@@ -39,6 +39,14 @@ class Linear(Layer):
 
     def forward(self, x: Array) -> Array:
         y, self.cache = linear_forward(x, self.weight.value, value_of(self.bias))
+        return y
+
+    def forward_relu(self, x: Array) -> Array | None:
+        """max(forward(x), 0) in one pass; None, and nothing done, where no kernel can: see fusion.py."""
+        done = linear_relu_forward(x, self.weight.value, value_of(self.bias))
+        if done is None:
+            return None
+        y, self.cache = done
         return y
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 
 from minicnn.backend import Array, get_xp
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Shaped
 from minicnn.optim.groups import Params
 from minicnn.optim.optimizer import Optimizer
 from minicnn.optim.options import Hyper
@@ -23,6 +25,7 @@ class Adam(Optimizer):
     takes v's place (Reddi, Kale & Kumar 2018).
     """
 
+    decoupled = False  # AdamW: the weight decay is no part of the gradient
     always = ("exp_avg", "exp_avg_sq")
     sometimes = ("max_exp_avg_sq",)
 
@@ -48,16 +51,17 @@ class Adam(Optimizer):
         )
 
     def update(self, value: Array, grad: Array, state: State, hyper: Hyper) -> None:
-        if hyper.weight_decay:
-            grad = grad + hyper.weight_decay * value
-        self.move(value, grad, state, hyper)
-
-    def move(self, value: Array, grad: Array, state: State, hyper: Hyper) -> None:
-        """Adam's step itself, without weight decay."""
         xp = get_xp(value)
         beta1, beta2 = hyper.betas
         m = remembered(state, "exp_avg", value)
         v = remembered(state, "exp_avg_sq", value)
+        kernel = None if hyper.amsgrad else kernel_for("update", value, Shaped(value.shape))
+        if kernel and kernel.adam(value, grad, m, v, state["step"], self.decoupled, hyper):
+            return
+        if self.decoupled:
+            value *= 1 - hyper.lr * hyper.weight_decay
+        elif hyper.weight_decay:
+            grad = grad + hyper.weight_decay * value
         m *= beta1
         m += (1 - beta1) * grad
         v *= beta2
@@ -81,6 +85,8 @@ class AdamW(Adam):
     decay is part of the gradient, where dividing by √v̂ takes most of it away again.
     """
 
+    decoupled = True
+
     def __init__(
         self,
         params: Params,
@@ -93,7 +99,3 @@ class AdamW(Adam):
         maximize: bool = False,
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad, maximize=maximize)
-
-    def update(self, value: Array, grad: Array, state: State, hyper: Hyper) -> None:
-        value *= 1 - hyper.lr * hyper.weight_decay
-        self.move(value, grad, state, hyper)

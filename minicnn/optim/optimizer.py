@@ -53,14 +53,15 @@ class Optimizer:
     def step(self) -> None:
         """Update every parameter, in place, except frozen ones and those that no gradient has reached."""
         self._check_attached()
-        for name, parameter, group in self._parameters():
-            if parameter.frozen or not parameter.has_grad:
-                continue
+        for group in self.groups:
             hyper = Hyper(**{option: plain(group[option]) for option in self.defaults})
-            grad = -parameter.grad if getattr(hyper, "maximize", False) else parameter.grad
-            state = self.state.setdefault(name, {"step": 0})
-            state["step"] += 1
-            self.update(parameter.value, grad, state, hyper)
+            for name, parameter in zip(group["names"], group["params"]):
+                if parameter.frozen or not parameter.has_grad:
+                    continue
+                grad = -parameter.grad if getattr(hyper, "maximize", False) else parameter.grad
+                state = self.state.setdefault(name, {"step": 0})
+                state["step"] += 1
+                self.update(parameter.value, grad, state, hyper)
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

@@ -7,6 +7,8 @@ from typing import Any
 
 from minicnn.backend import Array
 from minicnn.errors import ConfigError
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Shaped
 from minicnn.optim.groups import Params
 from minicnn.optim.optimizer import Optimizer
 from minicnn.optim.options import Hyper
@@ -56,11 +58,14 @@ class SGD(Optimizer):
             )
 
     def update(self, value: Array, grad: Array, state: State, hyper: Hyper) -> None:
+        first = "momentum_buffer" not in state
+        velocity = remembered(state, "momentum_buffer", value) if hyper.momentum else None
+        kernel = kernel_for("update", value, Shaped(value.shape))
+        if kernel and kernel.sgd(value, grad, velocity, first, hyper):
+            return
         if hyper.weight_decay:
             grad = grad + hyper.weight_decay * value
-        if hyper.momentum:
-            first = "momentum_buffer" not in state
-            velocity = remembered(state, "momentum_buffer", value)
+        if velocity is not None:
             velocity *= hyper.momentum
             velocity += grad if first else (1 - hyper.dampening) * grad
             grad = grad + hyper.momentum * velocity if hyper.nesterov else velocity

@@ -1,0 +1,126 @@
+"""The pool that arrays of activations, gradients and scratch come from.
+
+A training step needs the same arrays each time. Fresh memory from the system has to be mapped
+page by page at the first touch, which costs more than a ReLU; so blocks are kept and lent again.
+
+    y = empty((128, 32, 28, 28))
+
+lends a block as an ordinary NumPy array. The block is free again when nobody refers to it any
+more: neither the array nor any view of it. That is seen from the block's reference count, so
+nothing has to be given back by hand, and an array that somebody still holds is never lent twice.
+Each thread has a pool of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+
+ALIGNMENT = 64  # bytes: a cache line, and a vector of AVX-512
+_SLACK = 1.25  # a block may serve a smaller array if at most this much larger
+
+
+class Pool:
+    """Blocks by size. `misses` counts the requests that needed fresh memory from the system."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[int, list[np.ndarray]] = {}  # size in bytes -> blocks of that size
+        self.misses = 0
+
+    def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+        """An array with arbitrary contents."""
+        need = math.prod(shape) * np.dtype(dtype).itemsize
+        for block in self.blocks.get(need, ()):
+            if _is_free(block):
+                return np.ndarray(shape, dtype, block)
+        block = self._larger(need)
+        return np.ndarray(shape, dtype, self._fresh(need) if block is None else block)
+
+    def _larger(self, need: int) -> np.ndarray | None:
+        """A free block that is a little larger than wanted, the smallest of them."""
+        for size in sorted(size for size in self.blocks if need < size <= need * _SLACK):
+            for block in self.blocks[size]:
+                if _is_free(block):
+                    return block
+        return None
+
+    def _fresh(self, need: int) -> np.ndarray:
+        self.misses += 1
+        self._give_back_surplus(need)
+        raw = np.empty(need + ALIGNMENT, dtype=np.uint8)
+        start = -raw.ctypes.data % ALIGNMENT
+        # A memoryview between the two, so that views refer to this block and not to `raw`.
+        block = np.frombuffer(memoryview(raw)[start : start + need], dtype=np.uint8)
+        self.blocks.setdefault(need, []).append(block)
+        return block
+
+    def _give_back_surplus(self, need: int) -> None:
+        """Before growing: return free blocks to the system while they outweigh what is in use.
+
+        So a pass over larger batches, such as an evaluation, does not keep its memory for ever.
+        """
+        free = [block for blocks in self.blocks.values() for block in blocks if _is_free(block)]
+        surplus = sum(block.nbytes for block in free) - (self.total_bytes + need) // 2
+        for block in sorted(free, key=lambda block: -block.nbytes):
+            if surplus <= 0:
+                break
+            surplus -= block.nbytes
+            kept = [other for other in self.blocks[block.nbytes] if other is not block]
+            self.blocks[block.nbytes] = kept
+            if not kept:
+                del self.blocks[block.nbytes]
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all blocks, lent or free."""
+        return sum(size * len(blocks) for size, blocks in self.blocks.items())
+
+    def free_blocks(self) -> list[np.ndarray]:
+        """The blocks that nobody refers to. For tests, which fill them with NaN."""
+        return [block for blocks in self.blocks.values() for block in blocks if _is_free(block)]
+
+
+def _is_free(block: np.ndarray) -> bool:
+    return sys.getrefcount(block) == _REFERENCES_TO_A_FREE_BLOCK
+
+
+def _count_references() -> int:
+    """Of a block that only a list, the loop over it and this kind of call refer to."""
+
+    def count(block: np.ndarray) -> int:
+        return sys.getrefcount(block)
+
+    for block in [np.empty(0, dtype=np.uint8)]:
+        return count(block)
+    raise AssertionError
+
+
+_REFERENCES_TO_A_FREE_BLOCK = _count_references()
+
+
+_local = threading.local()
+
+
+def pool() -> Pool:
+    """The calling thread's pool."""
+    try:
+        return _local.pool
+    except AttributeError:
+        _local.pool = Pool()
+        return _local.pool
+
+
+def empty(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+    """An array from the calling thread's pool, with arbitrary contents."""
+    return pool().empty(shape, dtype)
+
+
+def zeros(shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
+    """An array of zeros from the calling thread's pool."""
+    array = empty(shape, dtype)
+    array.fill(0)
+    return array

@@ -1,0 +1,92 @@
+"""Winograd's convolution against the definition in float64: within 1e-4 of the largest value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minicnn.kernels.cpu import winograd
+from minicnn.kernels.cpu.winograd_matrices import cook_toom
+from tests.kernels.nhwc import FEW, check_epilogues, computed, exact, make_case, threads
+from tests.support.strategies import seeds
+
+BOUND = 1e-4
+# Whole vectors of 16, tails, and less than a vector; few, since each tile shape is one to compile.
+CHANNELS = st.sampled_from([3, 16, 20, 32, 64])
+
+
+@pytest.mark.parametrize(
+    ("points", "m", "r"), [((0, 1, -1), 2, 3), ((0, 1, -1, 2, -2), 4, 3), ((0, 1, -1, 2), 3, 3)]
+)
+def test_matrices_compute_a_convolution(points: tuple[int, ...], m: int, r: int) -> None:
+    """y = Aᵀ [(G g) * (Bᵀ d)] is yᵢ = Σⱼ gⱼ dᵢ₊ⱼ."""
+    at, g, bt = cook_toom(points, m, r)
+    rng = np.random.default_rng(0)
+    taps, data = rng.standard_normal(r), rng.standard_normal(m + r - 1)
+    np.testing.assert_allclose(at @ ((g @ taps) * (bt @ data)), np.correlate(data, taps, "valid"), atol=1e-12)
+
+
+@given(
+    images=st.integers(1, 3),
+    height=st.integers(1, 14),
+    breadth=st.integers(1, 14),
+    inputs=CHANNELS,
+    outputs=CHANNELS,
+    padding=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+    count=st.sampled_from(FEW),
+    seed=seeds,
+)
+def test_all_three_passes(
+    images: int,
+    height: int,
+    breadth: int,
+    inputs: int,
+    outputs: int,
+    padding: tuple[int, int],
+    count: int,
+    seed: int,
+) -> None:
+    """Any batch and size, with tiles that hang over on any side, any channels, NaN in the scratch before."""
+    height, breadth = max(height, 3 - 2 * padding[0]), max(breadth, 3 - 2 * padding[1])
+    case = make_case(seed, (images, height, breadth, inputs), outputs, (3, 3), padding=padding)
+    with threads(count):
+        results = computed(winograd, case)
+    for result, right in zip(results, exact(case)):
+        assert np.abs(result - right).max() <= BOUND * np.abs(right).max()
+
+
+@pytest.mark.parametrize("shape", [(8, 20, 20, 64, 64), (2, 9, 13, 256, 128)])
+def test_chunks(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several chunks a thread, and several shared by all threads, of which the last is not full."""
+    monkeypatch.setattr(winograd, "SHARED_BYTES", 3e5)
+    monkeypatch.setattr(winograd, "OWN_BYTES", 2e6)
+    *x_shape, outputs = shape
+    case = make_case(1, tuple(x_shape), outputs, (3, 3), padding=(1, 1))
+    for result, right in zip(computed(winograd, case), exact(case)):
+        assert np.abs(result - right).max() <= BOUND * np.abs(right).max()
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 64, 64), (1, 7, 9, 20, 3)])
+def test_relu_and_accumulate(shape: tuple[int, ...]) -> None:
+    *x_shape, outputs = shape
+    check_epilogues(winograd, make_case(2, tuple(x_shape), outputs, (3, 3), padding=(1, 1)))
+
+
+def test_nan_is_not_swallowed_by_relu() -> None:
+    case = make_case(3, (1, 8, 8, 16), 16, (3, 3), padding=(1, 1))
+    case.x[0, 0, 0, 0] = np.nan
+    y = np.empty_like(case.dy)
+    winograd.forward(case.x, case.weight, case.bias, y, padding=(1, 1), relu=True)
+    assert np.isnan(y[0, 0, 0]).all()
+
+
+def test_what_does_not_fit_is_refused() -> None:
+    case = make_case(4, (1, 8, 8, 16), 16, (3, 3), padding=(1, 1))
+    with pytest.raises(ValueError, match="do not fit"):
+        winograd.forward(case.x, case.weight[:, :8], None, case.dy)
+    with pytest.raises(ValueError, match="C-contiguous float32"):
+        winograd.forward(case.x.astype(np.float64), case.weight, None, case.dy)
+    with pytest.raises(ValueError, match="3x3"):
+        winograd.forward(case.x, case.weight[:, :, :2], None, case.dy)
