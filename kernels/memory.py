@@ -29,6 +29,7 @@ class Pool:
 
     def __init__(self) -> None:
         self.blocks: dict[int, list[np.ndarray]] = {}  # size in bytes -> blocks of that size
+        self.scratch_blocks: list[np.ndarray] = []
         self.misses = 0
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
@@ -51,12 +52,24 @@ class Pool:
     def _fresh(self, need: int) -> np.ndarray:
         self.misses += 1
         self._give_back_surplus(need)
-        raw = np.empty(need + ALIGNMENT, dtype=np.uint8)
-        start = -raw.ctypes.data % ALIGNMENT
-        # A memoryview between the two, so that views refer to this block and not to `raw`.
-        block = np.frombuffer(memoryview(raw)[start : start + need], dtype=np.uint8)
+        block = _new_block(need)
         self.blocks.setdefault(need, []).append(block)
         return block
+
+    def scratch(self, size: int) -> np.ndarray:
+        """`size` bytes for the inside of one call: one block serves all layers, as large as the largest needs.
+
+        A call inside another call gets a second one.
+        """
+        self.scratch_blocks.sort(key=len)
+        for block in self.scratch_blocks:
+            if len(block) >= size and _is_free(block):
+                return np.ndarray((size,), np.uint8, block)
+        self.misses += 1
+        self.scratch_blocks = [block for block in self.scratch_blocks if not _is_free(block)]
+        block = _new_block(size)
+        self.scratch_blocks.append(block)
+        return np.ndarray((size,), np.uint8, block)
 
     def _give_back_surplus(self, need: int) -> None:
         """Before growing: return free blocks to the system while they outweigh what is in use.
@@ -77,11 +90,20 @@ class Pool:
     @property
     def total_bytes(self) -> int:
         """Bytes of all blocks, lent or free."""
-        return sum(size * len(blocks) for size, blocks in self.blocks.items())
+        scratch = sum(len(block) for block in self.scratch_blocks)
+        return scratch + sum(size * len(blocks) for size, blocks in self.blocks.items())
 
     def free_blocks(self) -> list[np.ndarray]:
         """The blocks that nobody refers to. For tests, which fill them with NaN."""
-        return [block for blocks in self.blocks.values() for block in blocks if _is_free(block)]
+        kept = [*self.blocks.values(), self.scratch_blocks]
+        return [block for blocks in kept for block in blocks if _is_free(block)]
+
+
+def _new_block(size: int) -> np.ndarray:
+    raw = np.empty(size + ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    # A memoryview between the two, so that views refer to this block and not to `raw`.
+    return np.frombuffer(memoryview(raw)[start : start + size], dtype=np.uint8)
 
 
 def _is_free(block: np.ndarray) -> bool:

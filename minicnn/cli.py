@@ -172,7 +172,10 @@ def gradcheck(
     time_limit: Annotated[float, typer.Option(help="Seconds that the code may run.")] = 60.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Check a layer's gradients, yours or ours. Exit status 0 is PASS, 1 FAIL, 2 UNRESOLVED."""
+    """Check a layer's gradients.
+
+    The layer may be yours or ours. Exit status 0 is PASS, 1 FAIL, 2 UNRESOLVED.
+    """
     from minicnn.gradcheck.command import gradcheck_command
 
     raise typer.Exit(
@@ -185,7 +188,10 @@ def warmup(
     model: Annotated[str, typer.Argument(help="The network; `minicnn models` lists them.")] = "lenet5",
     batch_size: Annotated[int, typer.Option(help="Images a step, as in training.")] = 64,
 ) -> None:
-    """Compile a network's kernels ahead, so that training starts at once. They stay on disk."""
+    """Compile a network's kernels ahead.
+
+    Training then starts at once. The compiled kernels stay on disk.
+    """
     from minicnn.train.warmup import warm_up
 
     seconds = warm_up(model, batch_size)

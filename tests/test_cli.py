@@ -99,6 +99,8 @@ class TestHelp:
             "evaluate",
             "predict",
             "models",
+            "gradcheck",
+            "warmup",
             "data",
         ]
 

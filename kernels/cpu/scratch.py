@@ -1,8 +1,7 @@
 """Scratch: the buffers that one call of a kernel needs and nobody sees afterwards.
 
 Layers differ in how much they need, and a pool that kept a block for each of them would hold the sum
-of all. So a call takes one block for everything, of a size rounded up to one of a few, which the
-next call of another layer takes again.
+of all. So a call takes everything in one piece, from one block as large as the largest call needs.
 """
 
 from __future__ import annotations
@@ -11,26 +10,16 @@ import math
 
 import numpy as np
 
-from minicnn.kernels.memory import empty
+from minicnn.kernels.memory import pool
 
 LINE = 16  # floats in a cache line: every piece starts on one
-SMALLEST = 1 << 14  # floats
 
 
 def carve(*shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Float32 arrays of the given shapes, uninitialised, cut from one block of the pool."""
-    sizes = [-(-math.prod(shape) // LINE) * LINE for shape in shapes]
-    block = empty((round_up(sum(sizes)),))
-    starts = np.cumsum([0, *sizes])
-    return [
-        block[start : start + math.prod(shape)].reshape(shape)
-        for start, shape in zip(starts.tolist(), shapes)
-    ]
-
-
-def round_up(floats: int) -> int:
-    """The next of SMALLEST, 1.5 SMALLEST, 2 SMALLEST, 3 SMALLEST, 4 SMALLEST, ...: at most half as much again."""
-    size = SMALLEST
-    while size < floats:
-        size *= 2
-    return size * 3 // 4 if size * 3 // 4 >= floats and size > SMALLEST else size
+    """Float32 arrays of the given shapes, uninitialised, cut from one block."""
+    sizes = [math.prod(shape) for shape in shapes]
+    starts = [0]
+    for size in sizes:
+        starts.append(starts[-1] + -(-size // LINE) * LINE)
+    block = pool().scratch(4 * starts[-1]).view(np.float32)
+    return [block[start : start + size].reshape(shape) for start, size, shape in zip(starts, sizes, shapes)]
