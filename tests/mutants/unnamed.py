@@ -37,7 +37,7 @@ def spoiled(
 
 
 def _conv_arrays(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    return rng.standard_normal((3, 2, 6, 6)), rng.standard_normal((3, 2, 3, 3)), rng.standard_normal(3)
+    return rng.standard_normal((3, 2, 5, 5)), rng.standard_normal((2, 2, 3, 3)), rng.standard_normal(2)
 
 
 def _norm_arrays(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
