@@ -26,6 +26,9 @@ def batch_of(network: Network, batch: int) -> tuple[np.ndarray, np.ndarray]:
 def minicnn_steps(network: Network, batch: int) -> tuple[Step, Step]:
     """(training step, prediction) with what a user writes: layers, a loss, an optimizer."""
     x, labels = batch_of(network, batch)
+    if network.shape[0] > 3:
+        # What enters a block comes from a layer, stored as that layer left it; PyTorch gets both layouts too.
+        x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
     model, loss = network.minicnn(np.random.default_rng(0)), CrossEntropyLoss()
     optimizer = SGD(model, lr=1e-3, momentum=0.9)
 

@@ -169,6 +169,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "avg_pool2d": (
         Row("direct", "avg_pool2d", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),
     ),
+    "add": (Row("direct", "add", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),),
     "relu": (Row("direct", "relu", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),),
     "dropout": (
         Row(

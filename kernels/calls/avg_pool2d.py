@@ -22,7 +22,11 @@ class AvgPool2dKernelCache(NamedTuple):
         share, shape, order, window = self
         dx = empty(as_stored((*shape[:2], *window.input), order))
         planes = as_planes(arrange(dy, order), order)
-        pooling.average_dx(planes, share, as_planes(dx, order), window.stride, window.before, window.kernel)
+        covered = tuple(count * step for count, step in zip(window.output, window.stride))
+        tiling = window.kernel == window.stride and window.before == (0, 0) and covered == tuple(window.input)
+        pooling.average_dx(
+            planes, share, as_planes(dx, order), window.stride, window.before, window.kernel, tiling
+        )
         return as_nchw(dx, order)
 
 

@@ -27,6 +27,10 @@ class BatchNorm2dKernelCache(NamedTuple):
     y: np.ndarray | None  # kept where a shortcut was added: what is above zero cannot be told from x then
 
     @property
+    def added_shortcut(self) -> bool:
+        return self.y is not None
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.x.shape[axis] for axis in (0, 3, 1, 2))
 
@@ -37,8 +41,9 @@ class BatchNorm2dKernelCache(NamedTuple):
     def backward_shortcut(
         self, dy: np.ndarray, needs: tuple[bool, bool, bool] = (True, True, True)
     ) -> tuple[Any, Any, Any, np.ndarray]:
-        """dx, dweight, dbias and the gradient of the shortcut, stored (N, H, W, C) and the caller's own."""
-        return _backward(self, dy, needs)
+        """dx, dweight, dbias and the gradient of the shortcut, (N, C, H, W) and the caller's own."""
+        dx, dweight, dbias, dshortcut = _backward(self, dy, needs)
+        return dx, dweight, dbias, as_nchw(dshortcut, NHWC)
 
 
 def forward(

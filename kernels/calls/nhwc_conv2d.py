@@ -30,11 +30,14 @@ class NhwcConv2dCache(NamedTuple):
     def shape(self) -> tuple[int, ...]:
         return (self.x.shape[0], self.weight.shape[0], *self.output)
 
-    def backward(
-        self, dy: np.ndarray, needs: tuple[bool, bool, bool], onto: np.ndarray | None = None
+    def backward(self, dy: np.ndarray, needs: tuple[bool, bool, bool]) -> tuple[Any, Any, Any]:
+        return _backward(self, dy, needs, None)
+
+    def backward_onto(
+        self, dy: np.ndarray, needs: tuple[bool, bool, bool], onto: np.ndarray
     ) -> tuple[Any, Any, Any]:
-        """onto: a stored array to which dx is added; it is then dx."""
-        return _backward(self, dy, needs, onto)
+        """The same with dx added to onto (N, C, H, W), in its memory if that is stored channels-last."""
+        return _backward(self, dy, needs, arrange(onto, NHWC))
 
 
 def forward_by(

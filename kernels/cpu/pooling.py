@@ -141,12 +141,13 @@ def average_part(x, share, y, stride, before, kernel_size, part, parts):
 
 
 @helper
-def average_dx_part(dy, share, dx, stride, before, kernel_size, part, parts):
-    """dx[a,h,v] = Σ share[p,q] dy[a,p,q] over the windows that hold (h, v)"""
+def average_dx_part(dy, share, dx, stride, before, kernel_size, tiling, part, parts):
+    """dx[a,h,v] = Σ share[p,q] dy[a,p,q] over the windows that hold (h, v); exactly one where they tile the image"""
     A, P, Q, V = dy.shape
     H, Wd = dx.shape[1:3]
     for a in range(A * part // parts, A * (part + 1) // parts):
-        dx[a] = 0
+        if not tiling:
+            dx[a] = 0
         for p in range(P):
             top = p * stride[0] - before[0]
             for q in range(Q):
@@ -155,8 +156,12 @@ def average_dx_part(dy, share, dx, stride, before, kernel_size, part, parts):
                 for h in range(max(top, 0), min(top + kernel_size[0], H)):
                     for v in range(max(left, 0), min(left + kernel_size[1], Wd)):
                         out = dx[a, h, v]
-                        for i in range(V):
-                            out[i] += g[i] * weight
+                        if tiling:
+                            for i in range(V):
+                                out[i] = g[i] * weight
+                        else:
+                            for i in range(V):
+                                out[i] += g[i] * weight
 
 
 @kernel
@@ -185,5 +190,5 @@ def average(x, share, y, stride, before, kernel_size):
 
 
 @kernel
-def average_dx(dy, share, dx, stride, before, kernel_size):
-    fork(average_dx_part, (dy, share, dx, stride, before, kernel_size))
+def average_dx(dy, share, dx, stride, before, kernel_size, tiling):
+    fork(average_dx_part, (dy, share, dx, stride, before, kernel_size, tiling))

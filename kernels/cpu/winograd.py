@@ -16,7 +16,7 @@ Everything goes a chunk of tiles at a time, so that what one step writes the nex
 
     patches of x  ──Bᵀ·B──►  V [36][tiles, C]  ──@ U──►  M [36][tiles, O]  ──Aᵀ·A──►  4x4 tiles of y
                                                  ▲
-    filters w     ──G·Gᵀ──►  U [36][C, O]  ──────┘
+    filters w     ──G·Gᵀ──►  U [36][C, O]  ──────┘                (planes: see winograd_transforms)
 
 Few channels: U fits in a core's own cache (L2), and each thread takes chunks of its own through all the
 steps. Many channels: the threads share one large chunk in the common cache (L3), so that U, which then
@@ -49,39 +49,55 @@ Pair = tuple[int, int]
 
 # ---- the 36 matrix products -------------------------------------------------------------------------
 
-TILES_IN_L1 = 96  # tiles whose two vectors stay in L1 while the weight gradient goes through the channels
+CHANNELS_IN_L1 = 64  # rows of a block of u (16 kB) that stay in L1 while all tiles pass
+TILES_IN_L1 = 64  # tiles whose two runs of channels stay in L1 while the weight gradient goes through a block
 
 
 @helper
-def products_part(v, u, bias, m, tiles, tile, part, parts):
-    """m[a, b] = v[a, b] @ u[a, b], [tiles, C] @ [C, O], for u in column blocks of one register tile's width.
+def products_part(v, u, bias, m, tiles, channels, outputs, tile, part, parts):
+    """m = v @ u in each plane, [tiles, C] @ [C, O], for u in blocks of one register tile's width.
 
-    At the point 1 all powers are 1: what is added to m[1, 1] appears in all 16 outputs, as a bias should.
+    At the point 1 all powers are 1: what is added to position (1, 1) appears in all 16 outputs, as a bias should.
     """
-    _, _, blocks, channels, _ = u.shape
+    blocks = outputs // width(tile)
     for task in range(36 * blocks * part // parts, 36 * blocks * (part + 1) // parts):
-        a, b, ob = task // blocks // 6, task // blocks % 6, task % blocks
+        k, ob = task // blocks, task % blocks
         o = ob * width(tile)
-        for t in range(0, tiles, rows(tile)):  # the last one may hang over: v and m have room
-            acc = row(tile, bias, (o,)) if a == 1 and b == 1 else zeros(tile)
-            for c in range(0, channels, 4):
-                for i in range(4):
-                    acc = rank1(acc, v, (a, b, t, c + i), (0, 0, 1, 0), u, (a, b, ob, c + i, 0))
-            store(acc, m, (a, b, t, o), (0, 0, 1, 0))
+        for c0 in range(0, channels, CHANNELS_IN_L1):
+            c1 = min(channels, c0 + CHANNELS_IN_L1)
+            for t in range(0, tiles, rows(tile)):  # the last one may hang over: v and m have room
+                if c0 > 0:
+                    acc = load(tile, m, (k, t * outputs + o), (0, outputs))
+                else:
+                    acc = row(tile, bias, (o,)) if k == 7 else zeros(tile)
+                for c in range(c0, c1, 4):
+                    for i in range(4):
+                        b = o * channels + (c + i) * width(tile)
+                        acc = rank1(acc, v, (k, t * channels + c + i), (0, channels), u, (k, b))
+                store(acc, m, (k, t * outputs + o), (0, outputs))
 
 
 @helper
-def product_gradients_part(v, d, du, tiles, first, tile, part, parts):
-    """du[a, b] (+)= v[a, b]ᵀ @ d[a, b], [C, tiles] @ [tiles, O]."""
-    channels, blocks = v.shape[3], d.shape[3] // width(tile)
+def product_gradients_part(v, d, du, tiles, shape, o0, outputs, first, tile, part, parts):
+    """du (+)= vᵀ @ d in each plane, [C, tiles] @ [tiles, O], for `outputs` columns of d from o0 on.
+
+    v is in blocks of `shape`, d in blocks of one tile's width: so both lie in one piece for the tiles that are
+    gone through, and fill L1 evenly.
+    """
+    v_blocks, room, block = shape
+    blocks = outputs // width(tile)
     for task in range(36 * blocks * part // parts, 36 * blocks * (part + 1) // parts):
-        a, b, o = task // blocks // 6, task // blocks % 6, task % blocks * width(tile)
+        k, o = task // blocks, task % blocks * width(tile)
         for start in range(0, tiles, TILES_IN_L1):
-            for c in range(0, channels, rows(tile)):
-                acc = zeros(tile) if first and start == 0 else load(tile, du, (a, b, c, o), (0, 0, 1, 0))
-                for t in range(start, min(tiles, start + TILES_IN_L1)):
-                    acc = rank1(acc, v, (a, b, t, c), (0, 0, 0, 1), d, (a, b, t, o))
-                store(acc, du, (a, b, c, o), (0, 0, 1, 0))
+            end = min(tiles, start + TILES_IN_L1)
+            for vb in range(v_blocks):
+                for i in range(0, block, rows(tile)):
+                    at = (k, (vb * block + i) * outputs + o)
+                    acc = zeros(tile) if first and start == 0 else load(tile, du, at, (0, outputs))
+                    for t in range(start, end):
+                        a = (vb * room + t) * block + i
+                        acc = rank1(acc, v, (k, a), (0, 1), d, (k, (o0 + o) * room + t * width(tile)))
+                    store(acc, du, at, (0, outputs))
 
 
 # ---- the passes, a chunk of tiles at a time ---------------------------------------------------------
@@ -91,59 +107,80 @@ ALONE = np.intp(0), np.intp(1)  # part 0 of 1
 
 @helper
 def convolve_own_part(
-    x, u, bias, y, pad, low, accumulate, v, m, count, edges, betweens, tile, col6, part, parts
+    x, u, bias, y, pad, low, accumulate, v, m, shape, outputs, count, edges, betweens, tile, col6, part, parts
 ):
     end, own = count * (part + 1) // parts, slice(part, part + 1)
-    size = y.shape[1:3]
-    for t0 in range(count * part // parts, end, v.shape[3]):
-        t1 = min(end, t0 + v.shape[3])
-        patches_part(x, v[part], t0, t1, size, pad, edges[own], betweens[own], col6, *ALONE)
-        products_part(v[part], u, bias, m[part], t1 - t0, tile, *ALONE)
-        outputs_part(m[part], y, t0, t1, low, accumulate, edges[own], betweens[own], col6, *ALONE)
+    size, (_, room, channels) = y.shape[1:3], shape
+    for t0 in range(count * part // parts, end, room):
+        t1 = min(end, t0 + room)
+        patches_part(x, v[part], t0, t1, size, pad, shape, edges[own], betweens[own], col6, *ALONE)
+        products_part(v[part], u, bias, m[part], t1 - t0, channels, outputs, tile, *ALONE)
+        outputs_part(m[part], y, t0, t1, outputs, low, accumulate, edges[own], betweens[own], col6, *ALONE)
 
 
 @kernel
 def convolve(
-    x, w, bias, y, pad, turn, low, accumulate, u, v, m, count, packs, edges, betweens, tile, col3, col6
-):
-    fork(filters_part, (w, u, turn, packs, betweens, col3))
+    x, w, bias, y, pad, turn, low, accumulate, u, v, m, shape, outputs, at_once, count, packs, edges, betweens,
+    tile, col3, col6,
+):  # fmt: skip
+    _, room, channels = shape
+    block = packs.shape[4]
+    filters = (at_once // block, channels, block)
     if v.shape[0] > 1:
+        fork(filters_part, (w, u, turn, 0, filters, packs, betweens, col3))
         fork(
             convolve_own_part,
-            (x, u, bias, y, pad, low, accumulate, v, m, count, edges, betweens, tile, col6),
+            (x, u, bias, y, pad, low, accumulate, v, m, shape, outputs, count, edges, betweens, tile, col6),
         )
-    else:
-        size = y.shape[1:3]
-        for t0 in range(0, count, v.shape[3]):
-            t1 = min(count, t0 + v.shape[3])
-            fork(patches_part, (x, v[0], t0, t1, size, pad, edges, betweens, col6))
-            fork(products_part, (v[0], u, bias, m[0], t1 - t0, tile))
-            fork(outputs_part, (m[0], y, t0, t1, low, accumulate, edges, betweens, col6))
+        return
+    size = y.shape[1:3]
+    for o in range(0, outputs, at_once):
+        fork(filters_part, (w, u, turn, o, filters, packs, betweens, col3))
+        shifts, here = bias[o : o + at_once], y[:, :, :, o : min(y.shape[3], o + at_once)]
+        for t0 in range(0, count, room):
+            t1 = min(count, t0 + room)
+            if o == 0:
+                fork(patches_part, (x, v[0], t0, t1, size, pad, shape, edges, betweens, col6))
+            fork(products_part, (v[0], u, shifts, m[0], t1 - t0, channels, at_once, tile))
+            fork(outputs_part, (m[0], here, t0, t1, at_once, low, accumulate, edges, betweens, col6))
 
 
 @helper
-def filter_gradient_own_part(x, dy, pad, du, v, d, count, edges, betweens, tile, col4, col6, part, parts):
+def filter_gradient_own_part(
+    x, dy, pad, du, v, d, v_shape, d_shape, count, edges, betweens, tile, col4, col6, part, parts
+):
     start, end, own = count * part // parts, count * (part + 1) // parts, slice(part, part + 1)
-    size = dy.shape[1:3]
-    for t0 in range(start, end, v.shape[3]):
-        t1 = min(end, t0 + v.shape[3])
-        patches_part(x, v[part], t0, t1, size, pad, edges[own], betweens[own], col6, *ALONE)
-        gradients_part(dy, d[part], t0, t1, edges[own], betweens[own], col4, *ALONE)
-        product_gradients_part(v[part], d[part], du[part], t1 - t0, t0 == start, tile, *ALONE)
+    size, outputs = dy.shape[1:3], d_shape[0] * d_shape[2]
+    for t0 in range(start, end, v_shape[1]):
+        t1 = min(end, t0 + v_shape[1])
+        patches_part(x, v[part], t0, t1, size, pad, v_shape, edges[own], betweens[own], col6, *ALONE)
+        gradients_part(dy, d[part], t0, t1, d_shape, edges[own], betweens[own], col4, *ALONE)
+        product_gradients_part(
+            v[part], d[part], du[part], t1 - t0, v_shape, 0, outputs, t0 == start, tile, *ALONE
+        )
 
 
 @kernel
-def filter_gradient(x, dy, dw, pad, du, v, d, count, edges, betweens, packs, tile, col4, col6):
+def filter_gradient(
+    x, dy, dw, pad, du, v, d, v_shape, d_shape, at_once, count, edges, betweens, packs, tile, col4, col6
+):
+    outputs = d_shape[0] * d_shape[2]
     if v.shape[0] > 1:
-        fork(filter_gradient_own_part, (x, dy, pad, du, v, d, count, edges, betweens, tile, col4, col6))
-    else:
-        size = dy.shape[1:3]
-        for t0 in range(0, count, v.shape[3]):
-            t1 = min(count, t0 + v.shape[3])
-            fork(patches_part, (x, v[0], t0, t1, size, pad, edges, betweens, col6))
-            fork(gradients_part, (dy, d[0], t0, t1, edges, betweens, col4))
-            fork(product_gradients_part, (v[0], d[0], du[0], t1 - t0, t0 == 0, tile))
-    fork(filter_gradients_part, (du, dw, packs, betweens, col6))
+        fork(
+            filter_gradient_own_part,
+            (x, dy, pad, du, v, d, v_shape, d_shape, count, edges, betweens, tile, col4, col6),
+        )
+        fork(filter_gradients_part, (du, dw, outputs, packs, betweens, col6))
+        return
+    size, room = dy.shape[1:3], v_shape[1]
+    for o in range(0, outputs, at_once):
+        for t0 in range(0, count, room):
+            t1 = min(count, t0 + room)
+            if o == 0:
+                fork(patches_part, (x, v[0], t0, t1, size, pad, v_shape, edges, betweens, col6))
+                fork(gradients_part, (dy, d[0], t0, t1, d_shape, edges, betweens, col4))
+            fork(product_gradients_part, (v[0], d[0], du[0], t1 - t0, v_shape, o, at_once, t0 == 0, tile))
+        fork(filter_gradients_part, (du, dw[o : o + at_once], at_once, packs, betweens, col6))
 
 
 # ---- the plan: tile shape, chunk size, scratch ------------------------------------------------------
@@ -151,6 +188,7 @@ def filter_gradient(x, dy, dw, pad, du, v, d, count, edges, betweens, packs, til
 # Bytes of V and M to aim at: of one thread in its own L2, or of all threads together in L3. Measured on
 # a 1 MB L2 with 36 MB of L3; between half and twice of either the time changes by less than 5%.
 OWN_BYTES, SHARED_BYTES = 1.2e6, 10e6
+OWN_FILTERS = 3e6  # filters up to this size (128 channels) are read by each thread for its own chunks
 
 # Rows of a register tile by its columns, in vectors. Accumulators, one row of the other factor and a
 # broadcast must fit the registers (32 of AVX-512 and NEON, 16 of AVX2 and SSE): one more row would spill.
@@ -170,24 +208,27 @@ class Plan:
         images, height, breadth = size
         inputs, outputs = -(-inputs // W) * W, -(-outputs // W) * W  # whole vectors
         cols = max(k for k in heights if outputs % (k * W) == 0)
-        self.tile = Tile(heights[cols], cols)
-        self.step = (
-            2 if inputs % (2 * W) == outputs % (2 * W) == 0 else 1
-        )  # vectors a transform takes at once
+        self.tile, self.outputs = Tile(heights[cols], cols), outputs
+        # vectors a transform takes at once
+        self.step = 2 if inputs % (2 * W) == outputs % (2 * W) == 0 else 1
         self.count = images * -(-height // 4) * -(-breadth // 4)
         threads = get_num_threads()
         filters = 36 * 4 * inputs * outputs
-        own = filters < OWN_BYTES and self.count >= 8 * threads
+        own = filters < OWN_FILTERS and self.count >= 8 * threads
         owners = threads if own else 1
         target = OWN_BYTES if own else max(SHARED_BYTES, filters)
         each = 36 * 4 * (inputs + outputs)  # bytes a tile
         chunks = max(1, round(self.count // owners * each / target))
         chunk = -(-self.count // (owners * chunks) // heights[cols]) * heights[cols]
-        block = self.tile.width
+        block, v_block = self.tile.width, self.step * W if gradient else inputs
+        # Where all tiles are one chunk, the outputs are gone through a block at a time: U and M stay small.
+        self.at_once = at_once = block if not own and chunks == 1 else outputs
+        self.v_shape = inputs // v_block, chunk, v_block
+        self.m_shape = outputs // block, chunk, block
         self.v, self.m, self.u, self.packs, self.edges, self.betweens, self.shifts = carve(
-            (owners, 6, 6, chunk, inputs),
-            (owners, 6, 6, chunk, outputs),
-            (owners, 6, 6, inputs, outputs) if gradient else (6, 6, outputs // block, inputs, block),
+            (owners, 36, chunk * inputs),
+            (owners, 36, chunk * (outputs if gradient else at_once)),
+            (owners, 36, inputs * at_once) if gradient else (36, inputs * at_once),
             (threads, 3, 3, FILTERS_AT_ONCE, block),
             (threads, 6, 6, max(inputs, outputs)),
             (threads, 6, 6, self.step * W),
@@ -207,8 +248,8 @@ def _convolve(
         plan.shifts[: len(bias)] = bias
     low = np.float32(0 if relu else -np.inf)
     convolve(
-        x, w, plan.shifts, y, pad, turn, low, accumulate, plan.u, plan.v, plan.m, plan.count, plan.packs,
-        plan.edges, plan.betweens, plan.tile, plan.column(3), plan.column(6),
+        x, w, plan.shifts, y, pad, turn, low, accumulate, plan.u, plan.v, plan.m, plan.v_shape, plan.outputs,
+        plan.at_once, plan.count, plan.packs, plan.edges, plan.betweens, plan.tile, plan.column(3), plan.column(6),
     )  # fmt: skip
 
 
@@ -239,8 +280,8 @@ def grad_weight(x: Floats, dy: Floats, dw: Floats, *, padding: Pair = (1, 1)) ->
     check(x, dw, dy)
     plan = Plan(dy.shape[:3], x.shape[3], dy.shape[3], GRADIENT_HEIGHTS, True)
     filter_gradient(
-        x, dy, dw, padding, plan.u, plan.v, plan.m, plan.count, plan.edges, plan.betweens, plan.packs,
-        plan.tile, plan.column(4), plan.column(6),
+        x, dy, dw, padding, plan.u, plan.v, plan.m, plan.v_shape, plan.m_shape, plan.at_once, plan.count,
+        plan.edges, plan.betweens, plan.packs, plan.tile, plan.column(4), plan.column(6),
     )  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 Every transform is a matrix from the left and its transpose from the right, F X Fᵀ, on a small square X
 of which each entry is a vector of channels. See winograd_matrices for F and winograd for the algorithm.
 
-    V  6, 6, tile, C     patches of the input, transformed          M  the same for products, before
-    U  6, 6, O block, C, block width   filters, transformed            they become 4x4 outputs
+What is transformed lies in 36 *planes*, number 6a + b for position (a, b) of the square. A plane is cut
+into blocks of channels, and in a block lie the tiles, one after another:
+
+    planes[6a + b, (block * tiles + tile) * width + channel]       position of channel 0 of a tile: start
 
 An image is cut into 4x4 output tiles from its top left corner; the last row and column of tiles may
 hang over. Such a tile, and every tile where the channels do not fill whole vectors, goes through a
@@ -29,13 +31,26 @@ FILTERS_AT_ONCE = 8  # input channels laid out together: with 64 outputs 18 kB, 
 
 
 @helper
-def both_sides(f, column, src, between, dst):
-    """dst[:, :, c] = F src[:, :, c] Fᵀ for every channel c, one tile width of channels at a time."""
-    for c in range(0, dst.shape[2], width(column)):
+def to_planes(f, column, src, first, count, between, planes, start):
+    """planes[:, start + c] = F src[:, :, first + c] Fᵀ for c < count, one tile width of channels at a time."""
+    for c in range(0, count, width(column)):
         for j in range(src.shape[1]):
-            store(f(load(column, src, (0, j, c), (1, 0, 0))), between, (0, j, 0), (1, 0, 0))
-        for i in range(dst.shape[0]):
-            store(f(load(column, between, (i, 0, 0), (0, 1, 0))), dst, (i, 0, c), (0, 1, 0))
+            store(f(load(column, src, (0, j, first + c), (1, 0, 0))), between, (0, j, 0), (1, 0, 0))
+        for i in range(6):
+            store(f(load(column, between, (i, 0, 0), (0, 1, 0))), planes, (6 * i, start + c), (1, 0))
+
+
+@helper
+def from_planes(f, column, planes, start, between, dst, side, low, accumulate):
+    """dst = max(F planes[:, start + c] Fᵀ, low) for every channel c, or dst += that. dst (side, side, C)."""
+    for c in range(0, dst.shape[2], width(column)):
+        for j in range(6):
+            store(f(load(column, planes, (j, start + c), (6, 0))), between, (0, j, 0), (1, 0, 0))
+        for i in range(side):
+            out = at_least(f(load(column, between, (i, 0, 0), (0, 1, 0))), low)
+            if accumulate:
+                out = plus(out, dst, (i, 0, c), (0, 1, 0))
+            store(out, dst, (i, 0, c), (0, 1, 0))
 
 
 @helper
@@ -65,49 +80,46 @@ def window(x, n, h, w, side, channels, edge):
 
 
 @helper
-def patches_part(x, v, t0, t1, size, pad, edges, betweens, column, part, parts):
-    """v[:, :, t - t0] = Bᵀ (6x6 input patch of output tile t) B for the tiles t0 to t1 of outputs of `size`."""
+def patches_part(x, v, t0, t1, size, pad, shape, edges, betweens, column, part, parts):
+    """v = Bᵀ (6x6 input patch of output tile t) B for the tiles t0 to t1 of outputs of `size`.
+
+    shape: blocks, tiles and channels of a block, of v.
+    """
+    blocks, tiles, block = shape
     for t in range(t0 + (t1 - t0) * part // parts, t0 + (t1 - t0) * (part + 1) // parts):
         n, p, q = place(t, size[0], size[1])
-        patch = window(x, n, p - pad[0], q - pad[1], 6, v.shape[3], edges[part])
-        both_sides(patch_in, column, patch, betweens[part], v[:, :, t - t0])
+        patch = window(x, n, p - pad[0], q - pad[1], 6, blocks * block, edges[part])
+        for k in range(blocks):
+            start = (k * tiles + t - t0) * block
+            to_planes(patch_in, column, patch, k * block, block, betweens[part], v, start)
 
 
 @helper
-def gradients_part(dy, d, t0, t1, edges, betweens, column, part, parts):
-    """d[:, :, t - t0] = A (4x4 tile t of dy) Aᵀ."""
+def gradients_part(dy, d, t0, t1, shape, edges, betweens, column, part, parts):
+    """d = A (4x4 tile t of dy) Aᵀ."""
+    blocks, tiles, block = shape
     for t in range(t0 + (t1 - t0) * part // parts, t0 + (t1 - t0) * (part + 1) // parts):
         n, p, q = place(t, dy.shape[1], dy.shape[2])
-        tile = window(dy, n, p, q, 4, d.shape[3], edges[part])
-        both_sides(output_in, column, tile, betweens[part], d[:, :, t - t0])
+        tile = window(dy, n, p, q, 4, blocks * block, edges[part])
+        for k in range(blocks):
+            start = (k * tiles + t - t0) * block
+            to_planes(output_in, column, tile, k * block, block, betweens[part], d, start)
 
 
 @helper
-def finish(column, src, between, dst, low, accumulate):
-    """dst = max(Aᵀ src A, low), or dst += Aᵀ src A."""
-    for c in range(0, dst.shape[2], width(column)):
-        for j in range(6):
-            store(output_out(load(column, src, (0, j, c), (1, 0, 0))), between, (0, j, 0), (1, 0, 0))
-        for i in range(4):
-            out = at_least(output_out(load(column, between, (i, 0, 0), (0, 1, 0))), low)
-            if accumulate:
-                out = plus(out, dst, (i, 0, c), (0, 1, 0))
-            store(out, dst, (i, 0, c), (0, 1, 0))
-
-
-@helper
-def outputs_part(m, y, t0, t1, low, accumulate, edges, betweens, column, part, parts):
-    """4x4 tile t of y = max(Aᵀ m[:, :, t - t0] A, low), or added to what is there."""
+def outputs_part(m, y, t0, t1, channels, low, accumulate, edges, betweens, column, part, parts):
+    """4x4 tile t of y = max(Aᵀ m A, low), or added to what is there. m is one block of `channels`."""
     _, height, breadth, real = y.shape
-    channels = m.shape[3]
+    between = betweens[part]
     for t in range(t0 + (t1 - t0) * part // parts, t0 + (t1 - t0) * (part + 1) // parts):
         n, p, q = place(t, height, breadth)
+        start = (t - t0) * channels
         if channels == real and p + 4 <= height and q + 4 <= breadth:
             inside = y[n, p : p + 4, q : q + 4]
-            finish(column, m[:, :, t - t0], betweens[part], inside, low, accumulate)
+            from_planes(output_out, column, m, start, between, inside, 4, low, accumulate)
         else:
             tile = edges[part, :4, :4, :channels]
-            finish(column, m[:, :, t - t0], betweens[part], tile, low, False)
+            from_planes(output_out, column, m, start, between, tile, 4, low, False)
             for a in range(min(4, height - p)):
                 for b in range(min(4, breadth - q)):
                     for c in range(real):
@@ -116,19 +128,20 @@ def outputs_part(m, y, t0, t1, low, accumulate, edges, betweens, column, part, p
 
 
 @helper
-def filters_part(w, u, turn, packs, betweens, column, part, parts):
-    """u[:, :, block, i] = G w[block of o, i] Gᵀ for w (O, I, 3, 3), zero beyond its channels.
+def filters_part(w, u, turn, first, shape, packs, betweens, column, part, parts):
+    """u = G w Gᵀ for w (O, I, 3, 3), zero beyond its channels; its blocks are of outputs, its "tiles" the inputs.
 
-    turn: of w turned by 180 degrees with its channels swapped, as the input gradient needs it.
+    first: the output channel where u begins. turn: of w turned by 180 degrees with its channels swapped, as
+    the input gradient needs it.
     Filters are laid out with their channels innermost first, FILTERS_AT_ONCE inputs of one block at a time.
     """
-    _, _, blocks, inputs, block = u.shape
+    blocks, inputs, block = shape
     real_i, real_o = (w.shape[0], w.shape[1]) if turn else (w.shape[1], w.shape[0])
     pack = packs[part]
     groups = (inputs + FILTERS_AT_ONCE - 1) // FILTERS_AT_ONCE
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
         ob, i0 = task // groups, task % groups * FILTERS_AT_ONCE
-        o0 = ob * block
+        o0 = first + ob * block
         count = min(FILTERS_AT_ONCE, inputs - i0)
         ni, no = max(0, min(count, real_i - i0)), max(0, min(block, real_o - o0))
         if ni < count or no < block:
@@ -146,32 +159,30 @@ def filters_part(w, u, turn, packs, betweens, column, part, parts):
                         for b in range(3):
                             pack[a, b, i, o] = w[o0 + o, i0 + i, a, b]
         for i in range(count):
-            both_sides(filter_in, column, pack[:, :, i], betweens[part], u[:, :, ob, i0 + i])
+            start = (ob * inputs + i0 + i) * block
+            to_planes(filter_in, column, pack[:, :, i], 0, block, betweens[part], u, start)
 
 
 @helper
-def filter_gradients_part(du, dw, packs, betweens, column, part, parts):
-    """dw[:, i] = Gᵀ du[:, :, i] G for dw (O, I, 3, 3), du (owners, 6, 6, I, O) summed over its first axis."""
-    outputs, inputs, _, _ = dw.shape
+def filter_gradients_part(du, dw, outputs, packs, betweens, column, part, parts):
+    """dw[:, i] = Gᵀ du G for dw (O, I, 3, 3), du (owners, 36, I * outputs) summed over its first axis."""
+    real_o, inputs = dw.shape[:2]
     pack = packs[part]
     block = pack.shape[3]
-    blocks = du.shape[4] // block
+    blocks = outputs // block
     groups = (inputs + FILTERS_AT_ONCE - 1) // FILTERS_AT_ONCE
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
         o0, i0 = task // groups * block, task % groups * FILTERS_AT_ONCE
-        ni, no = min(FILTERS_AT_ONCE, inputs - i0), min(block, outputs - o0)
+        ni, no = min(FILTERS_AT_ONCE, inputs - i0), min(block, real_o - o0)
         for i in range(ni):
+            start = (i0 + i) * outputs + o0
             for owner in range(1, du.shape[0]):
-                for a in range(6):
-                    for b in range(6):
-                        total, more = (
-                            du[0, a, b, i0 + i, o0 : o0 + block],
-                            du[owner, a, b, i0 + i, o0 : o0 + block],
-                        )
-                        for o in range(block):
-                            total[o] += more[o]
-            both_sides(
-                filter_out, column, du[0, :, :, i0 + i, o0 : o0 + block], betweens[part], pack[:, :, i]
+                for plane in range(36):
+                    total, more = du[0, plane, start : start + block], du[owner, plane, start : start + block]
+                    for o in range(block):
+                        total[o] += more[o]
+            from_planes(
+                filter_out, column, du[0], start, betweens[part], pack[:, :, i], 3, np.float32(-np.inf), False
             )
         for o in range(no):
             for i in range(ni):

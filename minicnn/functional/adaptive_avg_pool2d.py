@@ -6,7 +6,10 @@ from typing import Any, NamedTuple
 
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ShapeError
+from minicnn.functional.avg_pool2d import avg_pool2d_backward, avg_pool2d_forward
 from minicnn.functional.check import check_float, check_nchw, check_upstream, pair
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Pool
 
 
 class AdaptiveAvgPool2dCache(NamedTuple):
@@ -15,7 +18,7 @@ class AdaptiveAvgPool2dCache(NamedTuple):
     shape: tuple[int, ...]  # of y
 
 
-def adaptive_avg_pool2d_forward(x: Array, output_size: Any) -> tuple[Array, AdaptiveAvgPool2dCache]:
+def adaptive_avg_pool2d_forward(x: Array, output_size: Any) -> tuple[Array, Any]:
     """Y = A X Bᵀ for every channel, where A (P, H) and B (Q, W) average over bins.
 
     Bin p covers the rows floor(p H / P) to ceil((p + 1) H / P); bins may overlap, and where
@@ -31,14 +34,20 @@ def adaptive_avg_pool2d_forward(x: Array, output_size: Any) -> tuple[Array, Adap
     if len(wanted) == 2:
         wanted = tuple(size if want is None else want for want, size in zip(wanted, (height, width)))
     out_height, out_width = pair("adaptive_avg_pool2d", "output_size", wanted, 1)
+    if height % out_height == 0 and width % out_width == 0:  # equal bins: an average pooling like any other
+        bins = (height // out_height, width // out_width)
+        if kernel_for("avg_pool2d", x, Pool(x.shape, bins)):
+            return avg_pool2d_forward(x, bins)
     rows = _averaging_matrix(x, height, out_height)
     cols = _averaging_matrix(x, width, out_width)
     y = rows @ x @ cols.T
     return y, AdaptiveAvgPool2dCache(rows, cols, y.shape)
 
 
-def adaptive_avg_pool2d_backward(dy: Array, cache: AdaptiveAvgPool2dCache) -> Array:
+def adaptive_avg_pool2d_backward(dy: Array, cache: Any) -> Array:
     """dX = Aᵀ dY B.  dy (N, C, P, Q) -> dx (N, C, H, W)."""
+    if not isinstance(cache, AdaptiveAvgPool2dCache):
+        return avg_pool2d_backward(dy, cache)
     rows, cols, shape = cache
     check_upstream("adaptive_avg_pool2d", dy, shape, rows.dtype)
     return rows.T @ dy @ cols

@@ -6,7 +6,7 @@ internal covariate shift", algorithm 1 and the gradients that follow it.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ConfigError, ShapeError
@@ -45,22 +45,8 @@ def batch_norm2d_forward(
     constants. Raises ShapeError for a batch that has fewer than two values a channel to
     normalise over: its variance would be zero or undefined.
     """
-    check_float("batch_norm2d", x=x, weight=weight, bias=bias, mean=mean, var=var)
-    check_nchw(
-        "batch_norm2d" if weight is None else f"BatchNorm2d({weight.shape[0]})", x, _channels(weight, mean)
-    )
-    for name, array in (("weight", weight), ("bias", bias), ("mean", mean), ("var", var)):
-        if array is not None and array.shape != (x.shape[1],):
-            raise ShapeError(f"batch_norm2d expects {name} ({x.shape[1]},), got {array.shape}")
-    if (mean is None) != (var is None):
-        raise ConfigError("batch_norm2d: give both mean and var (evaluation) or neither (training)")
+    eps = _check(x, weight, bias, mean, var, eps)
     statistics_given = mean is not None and var is not None
-    eps = number("batch_norm2d", "eps", eps)
-    if (mean is None or var is None) and x.shape[0] * x.shape[2] * x.shape[3] < 2:
-        raise ShapeError(
-            f"batch_norm2d in training needs more than one value per channel, got input {x.shape}: "
-            "use a larger batch (drop_last=True in the loader), or eval mode"
-        )
     if kernel := kernel_for("batch_norm2d", x, Shaped(x.shape)):
         return kernel.forward(x, weight, bias, mean, var, eps)
     if mean is None or var is None:
@@ -106,6 +92,50 @@ def batch_norm2d_backward(
             dx = dx - through_mean - through_var
         dx = dx * inverse_std[_PER_CHANNEL]
     return dx, dweight, dbias
+
+
+def batch_norm2d_relu_forward(
+    x: Array,
+    weight: Array | None = None,
+    bias: Array | None = None,
+    *,
+    mean: Array | None = None,
+    var: Array | None = None,
+    eps: float = 1e-5,
+    shortcut: Array | None = None,
+) -> tuple[Array, Any] | None:
+    """max(batch_norm2d(x) + shortcut, 0) in one pass, or None where no kernel can.
+
+    batch_norm2d_backward takes the cache where there was no shortcut; with one,
+    cache.backward_shortcut(dy, needs) gives the shortcut's gradient too.
+    """
+    eps = _check(x, weight, bias, mean, var, eps)
+    if shortcut is not None:
+        check_float("batch_norm2d", x=x, shortcut=shortcut)
+        if shortcut.shape != x.shape:
+            raise ShapeError(f"batch_norm2d: the shortcut {shortcut.shape} is added to {x.shape}")
+    kernel = kernel_for("batch_norm2d", x, Shaped(x.shape))
+    return kernel.forward(x, weight, bias, mean, var, eps, True, shortcut) if kernel else None
+
+
+def _check(
+    x: Array, weight: Array | None, bias: Array | None, mean: Array | None, var: Array | None, eps: float
+) -> float:
+    check_float("batch_norm2d", x=x, weight=weight, bias=bias, mean=mean, var=var)
+    check_nchw(
+        "batch_norm2d" if weight is None else f"BatchNorm2d({weight.shape[0]})", x, _channels(weight, mean)
+    )
+    for name, array in (("weight", weight), ("bias", bias), ("mean", mean), ("var", var)):
+        if array is not None and array.shape != (x.shape[1],):
+            raise ShapeError(f"batch_norm2d expects {name} ({x.shape[1]},), got {array.shape}")
+    if (mean is None) != (var is None):
+        raise ConfigError("batch_norm2d: give both mean and var (evaluation) or neither (training)")
+    if mean is None and x.shape[0] * x.shape[2] * x.shape[3] < 2:
+        raise ShapeError(
+            f"batch_norm2d in training needs more than one value per channel, got input {x.shape}: "
+            "use a larger batch (drop_last=True in the loader), or eval mode"
+        )
+    return number("batch_norm2d", "eps", eps)
 
 
 def _channels(*arrays: Array | None) -> int | None:

@@ -104,6 +104,17 @@ def conv2d_relu_forward(
     return kernel.forward(x, weight, bias, window, relu=True) if kernel else None
 
 
+def conv2d_backward_onto(
+    dy: Array, cache: Any, needs: Needs, onto: Array
+) -> tuple[Array, Array | None, Array | None]:
+    """conv2d_backward with dx added to `onto`, which the caller gives up: a kernel may write dx there."""
+    if hasattr(cache, "backward_onto"):
+        check_upstream("conv2d", dy, cache.shape, cache.x.dtype)
+        return cache.backward_onto(dy, needs, onto)
+    dx, dweight, dbias = conv2d_backward(dy, cache, needs)
+    return onto + dx, dweight, dbias
+
+
 def conv2d_kernel(x: Array, weight: Array, window: Window, groups: int = 1) -> Any:
     """The kernel that computes this convolution; None for the definition."""
     size, channels, out_channels = x.shape[0], x.shape[1], weight.shape[0]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from minicnn.backend import Array, get_xp
-from minicnn.errors import ConfigError, MinicnnError, ShapeError
-from minicnn.layers.activation import Identity
+from minicnn.errors import ConfigError, ShapeError
+from minicnn.layers.activation import Identity, ReLU
 from minicnn.layers.base import Layer, backward_into
-from minicnn.layers.fusion import forward_fused
+from minicnn.layers.fusion import backward_chain, forward_chain, naming
+from minicnn.layers.residual import residual_backward, residual_forward
+from minicnn.layers.sums import add
 
 
 class _Collection(Layer):
@@ -57,20 +59,10 @@ class Sequential(_Collection):
     """y = f_k(... f_2(f_1(x))). Sequential(Conv2d(...), ReLU()) or Sequential(conv1=Conv2d(...), ...)."""
 
     def forward(self, x: Array) -> Array:
-        children = list(self.children())
-        while children:
-            with _naming(*children[0]):
-                x, count = forward_fused([layer for _, layer in children[:3]], x)
-            del children[:count]
-        return x
+        return forward_chain(list(self.children()), x)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        if not len(self):
-            return dy if need_dx else None
-        first, *rest = self
-        for layer in reversed(rest):
-            dy = layer.backward(dy)
-        return backward_into(first, dy, need_dx)
+        return backward_chain(list(self), dy, need_dx)
 
 
 class Residual(Layer):
@@ -86,18 +78,20 @@ class Residual(Layer):
         self.shortcut = Identity() if shortcut is None else shortcut
 
     def forward(self, x: Array) -> Array:
-        along_body, along_shortcut = self.body(x), self.shortcut(x)
-        if along_body.shape != along_shortcut.shape:
-            raise ShapeError(
-                f"Residual: the body gives {along_body.shape} and the shortcut {along_shortcut.shape}: "
-                "give a shortcut that projects, such as Conv2d(in_channels, out_channels, 1, stride)"
-            )
-        return along_body + along_shortcut
+        return residual_forward(self._named_body(), self.shortcut, None, x)
+
+    def forward_then_relu(self, x: Array, relu: ReLU) -> Array:
+        """relu(forward(x)), in one pass where the body ends in a batch norm: see fusion.py."""
+        return residual_forward(self._named_body(), self.shortcut, relu, x)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        through_body = backward_into(self.body, dy, need_dx)
-        through_shortcut = backward_into(self.shortcut, dy, need_dx)
-        return _total([through_body, through_shortcut]) if need_dx else None
+        body = [layer for _, layer in self._named_body()]
+        return residual_backward(body, self.shortcut, None, dy, need_dx)
+
+    def _named_body(self) -> list[tuple[str, Layer]]:
+        """The body as a chain of layers, so that its last one can be fused with what follows."""
+        plain = type(self.body) is Sequential and len(self.body) and "forward" not in vars(self.body)
+        return list(self.body.children()) if plain else [("body", self.body)]
 
 
 class Concat(_Collection):
@@ -127,7 +121,7 @@ class DenseConcat(_Collection):
     def forward(self, x: Array) -> Array:
         features = [x]
         for name, layer in self.children():
-            with _naming(name, layer):
+            with naming(name, layer):
                 features.append(layer(concatenate(features)))
         self.cache = [feature.shape[1] for feature in features]
         return concatenate(features)
@@ -167,19 +161,5 @@ def split(dy: Array, channels: list[int]) -> list[Array]:
 def _total(arrays: list[Array]) -> Array:
     total = arrays[0]
     for array in arrays[1:]:
-        total = total + array
+        total = add(total, array)
     return total
-
-
-class _naming:
-    """Tells which layer of the network an error came from. (A class: half the cost of a generator.)"""
-
-    def __init__(self, name: str, layer: Layer) -> None:
-        self.name, self.layer = name, layer
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, MinicnnError):
-            error.add_note(f"in layer {self.name!r}: {type(self.layer).__name__}({self.layer.extra_repr()})")

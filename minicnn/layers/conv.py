@@ -10,7 +10,12 @@ from minicnn import init
 from minicnn.backend import Array
 from minicnn.errors import ConfigError
 from minicnn.functional.check import Pair, pair
-from minicnn.functional.conv2d import conv2d_backward, conv2d_forward, conv2d_relu_forward
+from minicnn.functional.conv2d import (
+    conv2d_backward,
+    conv2d_backward_onto,
+    conv2d_forward,
+    conv2d_relu_forward,
+)
 from minicnn.functional.windows import check_padding
 from minicnn.layers.base import Layer, Parameter, is_trained, value_of
 
@@ -70,9 +75,13 @@ class Conv2d(Layer):
             "groups": self.groups,
         }
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array:
+    def backward(self, dy: Array, need_dx: bool = True, onto: Array | None = None) -> Array:
+        """dx, or dx + onto where paths meet: `onto` is then given up and may be written into."""
         needs = (need_dx, is_trained(self.weight), is_trained(self.bias))
-        dx, dweight, dbias = conv2d_backward(dy, self.take_cache(), needs)
+        if onto is None or not need_dx:
+            dx, dweight, dbias = conv2d_backward(dy, self.take_cache(), needs)
+        else:
+            dx, dweight, dbias = conv2d_backward_onto(dy, self.take_cache(), needs, onto)
         self.weight.accumulate(dweight)
         if self.bias is not None:
             self.bias.accumulate(dbias)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from minicnn.backend import Array
 from minicnn.errors import ConfigError
-from minicnn.functional.batch_norm2d import BatchNorm2dCache, batch_norm2d_backward, batch_norm2d_forward
+from minicnn.functional.batch_norm2d import (
+    batch_norm2d_backward,
+    batch_norm2d_forward,
+    batch_norm2d_relu_forward,
+)
 from minicnn.functional.local_response_norm import local_response_norm_backward, local_response_norm_forward
 from minicnn.layers.base import Buffer, Layer, Parameter, is_trained, value_of
 
@@ -42,31 +48,57 @@ class BatchNorm2d(Layer):
             self.num_batches_tracked = Buffer(np.zeros((), dtype=np.int64))
 
     def forward(self, x: Array) -> Array:
-        use_running = not self.training and self.running_mean is not None
-        y, cache = batch_norm2d_forward(
-            x,
-            value_of(self.weight),
-            value_of(self.bias),
-            mean=self.running_mean.value if use_running and self.running_mean is not None else None,
-            var=self.running_var.value if use_running and self.running_var is not None else None,
-            eps=self.eps,
-        )
-        self.cache = cache
-        if self.training:
-            self._update_running(cache, count=x.shape[0] * x.shape[2] * x.shape[3])
+        y, self.cache = done = batch_norm2d_forward(x, *self._affine(), **self._statistics())
+        self._update_running(done[1], x)
         return y
 
+    def forward_relu(self, x: Array, shortcut: Array | None = None) -> Array | None:
+        """max(forward(x) + shortcut, 0) in one pass; None, and nothing done, where no kernel can: see fusion.py."""
+        done = batch_norm2d_relu_forward(x, *self._affine(), **self._statistics(), shortcut=shortcut)
+        if done is None:
+            return None
+        y, self.cache = done
+        self._update_running(done[1], x)
+        return y
+
+    def _affine(self) -> tuple[Array | None, Array | None]:
+        return value_of(self.weight), value_of(self.bias)
+
+    def _statistics(self) -> dict[str, Any]:
+        """What to normalise with: None for the batch's own mean and variance."""
+        use_running = not self.training and self.running_mean is not None
+        return {
+            "mean": self.running_mean.value if use_running and self.running_mean is not None else None,
+            "var": self.running_var.value if use_running and self.running_var is not None else None,
+            "eps": self.eps,
+        }
+
     def backward(self, dy: Array) -> Array:
-        needs = (True, is_trained(self.weight), is_trained(self.bias))
-        dx, dweight, dbias = batch_norm2d_backward(dy, self.take_cache(), needs)
+        dx, dweight, dbias = batch_norm2d_backward(dy, self.take_cache(), self._needs())
+        self._accumulate(dweight, dbias)
+        return dx
+
+    def backward_shortcut(self, dy: Array) -> tuple[Array, Array]:
+        """After forward_relu(x, shortcut): the gradients of x and of the shortcut, the caller's own."""
+        dx, dweight, dbias, dshortcut = self.take_cache().backward_shortcut(dy, self._needs())
+        self._accumulate(dweight, dbias)
+        return dx, dshortcut
+
+    def _needs(self) -> tuple[bool, bool, bool]:
+        return True, is_trained(self.weight), is_trained(self.bias)
+
+    def _accumulate(self, dweight: Array | None, dbias: Array | None) -> None:
         if self.weight is not None and self.bias is not None:
             self.weight.accumulate(dweight)
             self.bias.accumulate(dbias)
-        return dx
 
-    def _update_running(self, cache: BatchNorm2dCache, count: int) -> None:
+    def _update_running(self, cache: Any, x: Array) -> None:
+        """In training mode only; cache is BatchNorm2dCache or a kernel's, with the batch's mean and var."""
+        if not self.training:
+            return
         if self.running_mean is None or self.running_var is None or self.num_batches_tracked is None:
             return
+        count = x.shape[0] * x.shape[2] * x.shape[3]
         self.num_batches_tracked.value += 1
         # momentum=None is a cumulative average: the new value weighs 1/n.
         weight = 1 / int(self.num_batches_tracked.value) if self.momentum is None else self.momentum

@@ -7,9 +7,21 @@ import copy
 import numpy as np
 import pytest
 
-from minicnn.errors import CacheError
+from minicnn.errors import CacheError, ShapeError
 from minicnn.kernels import using
-from minicnn.layers import Conv2d, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential, inference
+from minicnn.layers import (
+    AdaptiveAvgPool2d,
+    BatchNorm2d,
+    Conv2d,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Residual,
+    Sequential,
+    inference,
+)
 from minicnn.layers.fusion import FusedReLUCache
 
 
@@ -114,3 +126,86 @@ def test_inference_keeps_nothing(model: Sequential) -> None:
     with inference():
         np.testing.assert_array_equal(model(x), expected)
     assert all(layer.cache is None for layer in model)
+
+
+# ---- batch norm, shortcuts
+
+
+def residual_network() -> Sequential:
+    rng = np.random.default_rng(3)
+
+    def conv(i: int, o: int, k: int, stride: int = 1) -> Conv2d:
+        return Conv2d(i, o, k, stride=stride, padding=k // 2, bias=False, rng=rng)
+
+    def body(i: int, o: int, stride: int) -> Sequential:
+        return Sequential(
+            conv(i, o, 3, stride), BatchNorm2d(o), ReLU(), conv(o, o, 3), BatchNorm2d(o)
+        )  # fmt: skip
+
+    return Sequential(
+        conv=conv(3, 32, 3),
+        norm=BatchNorm2d(32),
+        act=ReLU(),
+        block1=Residual(body(32, 32, 1)),
+        act1=ReLU(),
+        block2=Residual(body(32, 48, 2), Sequential(conv(32, 48, 1, 2), BatchNorm2d(48))),
+        act2=ReLU(),
+        pool=AdaptiveAvgPool2d(1),
+        flatten=Flatten(),
+    )
+
+
+def pass_through(model: Sequential) -> dict[str, np.ndarray]:
+    """y, dx, gradients and running statistics of one pass forward and back."""
+    rng = np.random.default_rng(4)
+    x = rng.standard_normal((4, 3, 16, 16), dtype=np.float32)
+    dy = rng.standard_normal((4, 48), dtype=np.float32)
+    given = dy.copy()
+    model.zero_grad()
+    arrays = {"y": model(x), "dx": model.backward(dy)}
+    np.testing.assert_array_equal(dy, given, err_msg="backward may not write into dy")
+    arrays.update((name, parameter.grad) for name, parameter in model.named_parameters())
+    arrays.update((name, buffer.value.copy()) for name, buffer in model.named_buffers())
+    return arrays
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_residual_blocks_give_the_numbers_of_their_layers_one_by_one(training: bool) -> None:
+    model = residual_network().train(training)
+    twin = copy.deepcopy(model)
+    fused = pass_through(model)
+    with twin.watch():
+        separate = pass_through(twin)
+    assert fused.keys() == separate.keys()
+    for name, array in fused.items():
+        scale = np.abs(separate[name]).max() + 1e-6
+        np.testing.assert_allclose(array, separate[name], rtol=1e-4, atol=2e-5 * scale, err_msg=name)
+
+
+def test_a_residual_block_is_one_pass_with_its_batch_norm_and_relu() -> None:
+    model = residual_network()
+    model(np.random.default_rng(0).standard_normal((4, 3, 16, 16), dtype=np.float32))
+    for relu in (model.act, model.act1, model.act2):
+        assert isinstance(relu.cache, FusedReLUCache)
+    for block in (model.block1, model.block2):
+        assert block.body[4].cache.added_shortcut
+        assert isinstance(block.body[2].cache, FusedReLUCache)
+
+
+def test_shapes_that_do_not_add_up_are_named_in_a_fused_block_too() -> None:
+    rng = np.random.default_rng(0)
+    body = Sequential(Conv2d(8, 16, 1, bias=False, rng=rng), BatchNorm2d(16))
+    with pytest.raises(
+        ShapeError, match=r"Residual: the body gives \(4, 16, 16, 16\) and the shortcut \(4, 8, 16"
+    ):
+        Sequential(Residual(body), ReLU())(rng.standard_normal((4, 8, 16, 16), dtype=np.float32))
+
+
+def test_gradients_that_a_caller_holds_do_not_change_in_the_next_step() -> None:
+    model = residual_network()
+    first = pass_through(model)
+    held = {name: array.copy() for name, array in first.items()}
+    for _ in range(2):
+        pass_through(model)
+    for name, array in first.items():
+        np.testing.assert_array_equal(array, held[name], err_msg=name)
