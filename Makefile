@@ -4,6 +4,7 @@
 #   make test         all tests but the longest (under 10 minutes on two cores)
 #   make lint         ruff and mypy
 #   make test-slow    the long sweeps          make test-torch   comparisons with PyTorch
+#   make bench        training speed and memory beside PyTorch, which it installs (about 6 minutes)
 #   make notebooks    executes the notebooks   make bench-accuracy   the README's accuracies
 #   make clean        removes the environment and caches (never runs/)
 
@@ -18,7 +19,7 @@ LINT := $(VENV)/.installed-lint
 TORCH := $(VENV)/.installed-torch
 WORKERS ?= 2
 
-.PHONY: train test lint format test-slow test-torch notebooks bench-accuracy bench-gradcheck clean
+.PHONY: train test lint format test-slow test-torch notebooks bench bench-accuracy bench-gradcheck clean
 
 train: $(BASE)
 	$(BIN)/minicnn train
@@ -46,6 +47,9 @@ notebooks: $(TEST)
 
 bench-accuracy: $(BASE)
 	$(BIN)/python -m benchmarks.accuracy
+
+bench: $(TORCH)
+	$(BIN)/python -m benchmarks.cpu_training
 
 bench-gradcheck: $(TORCH)
 	$(BIN)/python -m benchmarks.gradcheck

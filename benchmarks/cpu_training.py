@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +57,20 @@ def main() -> None:
             for network in chosen[:1]
             for batch in (16, 32, 64, 128, 256)
         ]
+        results["threads"] = [
+            {"threads": count, **_with_threads(count, network, options)}
+            for network in chosen[:1]
+            for count in range(1, options.threads + 1)
+        ]
     _write(results)
+
+
+def _with_threads(count: int, network: Network, options: argparse.Namespace) -> dict[str, Any]:
+    _set_threads(count)
+    try:
+        return compare(network, network.batch, options.seconds / 3, options.clock)
+    finally:
+        _set_threads(options.threads)
 
 
 def _set_threads(count: int) -> None:
@@ -115,19 +127,32 @@ def _peak_growth(network: Network, who: str) -> float:
     make = (
         minicnn_steps if who == "minicnn" else lambda *a: torch_steps(*a, channels_last=who.endswith("NHWC"))
     )
-    warm = make(network._replace(shape=(network.shape[0], *_small(network))), network.batch)[0]
+    warm = make(*_small(network))[0]
     warm()
     del warm
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _reset_peak()
     step = make(network, network.batch)[0]
     for _ in range(3):
         step()
-    return round((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, 1)
+    return round((_memory_line("VmHWM") - before) / 1024, 1)
 
 
-def _small(network: Network) -> tuple[int, int]:
-    """A smaller image for the warm-up, where the network takes any size."""
-    return network.shape[1:] if network.name in ("LeNet-5", "convnet3") else (14, 14)
+def _small(network: Network) -> tuple[Network, int]:
+    """The same kernels on less: a smaller image where the network takes any size, otherwise a smaller batch."""
+    if network.shape[0] <= 3:
+        return network, 16
+    return network._replace(shape=(network.shape[0], 14, 14)), network.batch
+
+
+def _reset_peak() -> int:
+    """Set the process's peak to what it holds now, and return that in kB. (ru_maxrss would be the parent's.)"""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _memory_line("VmRSS")
+
+
+def _memory_line(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith(name)).split()[1])
 
 
 # ---- what is written
@@ -175,6 +200,14 @@ def _markdown(results: dict[str, Any]) -> str:
             text.append(
                 f"| {line['network']} | {line['batch']} | {ratio} | {line['required'] or '-'} | {ms} |"
             )
+        text.append("")
+    if "threads" in results:
+        text.append("## By threads\n\n| network | batch | threads | ratio | minicnn ms |")
+        text.append("|---|---|---|---|---|")
+        for line in results["threads"]:
+            ours = "{:.2f} ({:.2f})".format(*line["ms"]["minicnn"])
+            ratio = f"{line['ratio_min']:.2f} ({line['ratio_median']:.2f})"
+            text.append(f"| {line['network']} | {line['batch']} | {line['threads']} | {ratio} | {ours} |")
         text.append("")
     if "peak_memory_mb" in results:
         text.append(

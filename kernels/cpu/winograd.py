@@ -49,7 +49,6 @@ Pair = tuple[int, int]
 
 # ---- the 36 matrix products -------------------------------------------------------------------------
 
-CHANNELS_IN_L1 = 64  # rows of a block of u (16 kB) that stay in L1 while all tiles pass
 TILES_IN_L1 = 64  # tiles whose two runs of channels stay in L1 while the weight gradient goes through a block
 
 
@@ -63,18 +62,13 @@ def products_part(v, u, bias, m, tiles, channels, outputs, tile, part, parts):
     for task in range(36 * blocks * part // parts, 36 * blocks * (part + 1) // parts):
         k, ob = task // blocks, task % blocks
         o = ob * width(tile)
-        for c0 in range(0, channels, CHANNELS_IN_L1):
-            c1 = min(channels, c0 + CHANNELS_IN_L1)
-            for t in range(0, tiles, rows(tile)):  # the last one may hang over: v and m have room
-                if c0 > 0:
-                    acc = load(tile, m, (k, t * outputs + o), (0, outputs))
-                else:
-                    acc = row(tile, bias, (o,)) if k == 7 else zeros(tile)
-                for c in range(c0, c1, 4):
-                    for i in range(4):
-                        b = o * channels + (c + i) * width(tile)
-                        acc = rank1(acc, v, (k, t * channels + c + i), (0, channels), u, (k, b))
-                store(acc, m, (k, t * outputs + o), (0, outputs))
+        for t in range(0, tiles, rows(tile)):  # the last one may hang over: v and m have room
+            acc = row(tile, bias, (o,)) if k == 7 else zeros(tile)
+            for c in range(0, channels, 4):
+                for i in range(4):
+                    b = o * channels + (c + i) * width(tile)
+                    acc = rank1(acc, v, (k, t * channels + c + i), (0, channels), u, (k, b))
+            store(acc, m, (k, t * outputs + o), (0, outputs))
 
 
 @helper
