@@ -24,6 +24,8 @@ data_app = typer.Typer(
     help="Data sets: what is there and where.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(data_app, name="data")
+weights_app = typer.Typer(help="Weights files: what is in them.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(weights_app, name="weights")
 
 DataDir = Annotated[
     Path | None, typer.Option(help="A folder to look for data sets in, before the usual places.")
@@ -204,6 +206,16 @@ def data_list(data_dir: DataDir = None) -> None:
     from minicnn.data import describe
 
     print(describe(data_dir))
+
+
+@weights_app.command("show")
+def weights_show(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors, .npz or PyTorch .pth file.")],
+) -> None:
+    """List what a weights file holds. It is checked whole; no code in it can run."""
+    from minicnn.weights.command import describe
+
+    print(describe(file))
 
 
 def main() -> None:

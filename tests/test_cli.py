@@ -76,6 +76,8 @@ class TestHelp:
         ("models",),
         ("data",),
         ("data", "list"),
+        ("weights",),
+        ("weights", "show"),
     )
 
     @pytest.mark.parametrize("page", PAGES, ids=" ".join)
@@ -102,6 +104,7 @@ class TestHelp:
             "gradcheck",
             "warmup",
             "data",
+            "weights",
         ]
 
     def test_every_option_of_train_is_explained_with_its_default(self, minicnn: Callable[..., Said]) -> None:

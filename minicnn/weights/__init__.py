@@ -1,5 +1,5 @@
-"""State dicts in files."""
+"""State dicts in files: safetensors, NumPy's .npz, and PyTorch's .pth, read without running code."""
 
-from minicnn.weights.safetensors_file import load, read, save
+from minicnn.weights.state_files import StateFile, load, read, read_state_file, save, write
 
-__all__ = ["load", "read", "save"]
+__all__ = ["StateFile", "load", "read", "read_state_file", "save", "write"]

@@ -204,7 +204,7 @@ class TestBestWeights:
         self.feed(BestWeights(path), [(1.0, 0.5), (0.9, 0.7), (0.2, 0.6)])
         content = path.read_bytes()
         (length,) = struct.unpack("<Q", content[:8])
-        assert json.loads(content[8 : 8 + length])["__metadata__"] == {"epoch": "2"}
+        assert json.loads(content[8 : 8 + length])["__metadata__"]["epoch"] == "2"
 
     def test_in_training_they_give_the_recorded_figures_again(self) -> None:
         best = BestWeights()

@@ -99,7 +99,7 @@ class TestDamaged:
 
     def test_weights_of_another_model(self, own_run: Path) -> None:
         weights.save(build("convnet3"), own_run / "best.safetensors")
-        self.assert_refused(own_run, WeightsError, r"does not fit.*unexpected.*conv3\.weight")
+        self.assert_refused(own_run, WeightsError, r"(?s)does not fit.*unexpected.*conv3\.weight")
 
     def test_config_cut_short(self, own_run: Path) -> None:
         path = own_run / "config.json"
