@@ -177,6 +177,15 @@ TABLE: dict[str, tuple[Row, ...]] = {
         Row("direct", "avg_pool2d", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),
     ),
     "add": (Row("direct", "add", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),),
+    "concatenate": (
+        Row(
+            "direct",
+            "concatenate",
+            can=lambda case: case.size > 0 and len(case.shape) == 4,
+            wins=worth_threads,
+            why="pixel by pixel, channels-last",
+        ),
+    ),
     "relu": (Row("direct", "relu", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),),
     "dropout": (
         Row(

@@ -2,7 +2,8 @@
 
     y = max( (x - mean) * weight / √(var + eps) + bias + shortcut, 0)        per channel; shortcut and max optional
 
-Arrays are seen as (rows, C), one row for each pixel of each image. These are plain loops, which LLVM
+Arrays are seen as (rows, width), one row for each pixel of each image, whose first C numbers count: a
+row may go on, where the channels are the first ones of a wider array. These are plain loops, which LLVM
 vectorises over the channels; they run at the speed of memory, so that what counts is how often each
 array is read. Forward reads x twice (statistics, then values) and backward x and dy twice.
 
@@ -43,7 +44,7 @@ def first(count, part, parts):
 @helper
 def statistics_part(x, means, squares, sums, part, parts):
     """means[part], squares[part] = mean and Σ (x - mean)² of this part's rows."""
-    channels = x.shape[1]
+    channels = means.shape[1]
     mean, square, s, q = means[part], squares[part], sums[part, 0], sums[part, 1]
     mean[:] = 0
     square[:] = 0
@@ -99,7 +100,7 @@ def statistics(x, means, squares, sums, mean, var):
 @helper
 def normalize_part(x, mean, scale, bias, shortcut, adds, low, y, part, parts):
     """y = max((x - mean) scale + bias [+ shortcut], low), NaN staying NaN."""
-    channels = x.shape[1]
+    channels = mean.size
     for p in range(first(x.shape[0], part, parts), first(x.shape[0], part + 1, parts)):
         row, out, other = x[p], y[p], shortcut[p]
         if adds:
@@ -132,7 +133,7 @@ def add_and_clear(sums, totals):
 @helper
 def gradient_sums_part(dy, x, mean, scale, bias, low, sums, totals, part, parts):
     """totals[part] = Σ g and Σ g (x - mean), for g = dy where the output was above low."""
-    rows, channels = x.shape
+    rows, channels = x.shape[0], mean.size
     s, total = sums[part], totals[part]
     a, b = s[0], s[1]
     s[:] = 0
@@ -152,7 +153,7 @@ def gradient_sums_part(dy, x, mean, scale, bias, low, sums, totals, part, parts)
 @helper
 def gradient_sums_shortcut_part(dy, x, y, mean, low, g_out, sums, totals, part, parts):
     """The same where a shortcut was added: g is known from y, and kept as the shortcut's gradient."""
-    rows, channels = x.shape
+    rows, channels = x.shape[0], mean.size
     s, total = sums[part], totals[part]
     a, b = s[0], s[1]
     s[:] = 0
@@ -185,22 +186,28 @@ def finish_sums(totals, inv_std, scale, rows, constants, dweight, dbias, k_mean,
 
 
 @helper
-def gradient_part(dy, x, mean, scale, bias, low, k_mean, k_slope, dx, part, parts):
-    """dx = scale (g - k_mean - (x - mean) k_slope)."""
-    channels = x.shape[1]
+def gradient_part(dy, x, mean, scale, bias, low, k_mean, k_slope, adds, dx, part, parts):
+    """dx = scale (g - k_mean - (x - mean) k_slope), or dx += that."""
+    channels = mean.size
     for p in range(first(x.shape[0], part, parts), first(x.shape[0], part + 1, parts)):
         row, upstream, out = x[p], dy[p], dx[p]
-        for c in range(channels):
-            d, v = row[c] - mean[c], upstream[c]
-            g = v if d * scale[c] + bias[c] > low else np.float32(0)
-            out[c] = scale[c] * (g - k_mean[c] - d * k_slope[c])
+        if adds:
+            for c in range(channels):
+                d, v, before = row[c] - mean[c], upstream[c], out[c]
+                g = v if d * scale[c] + bias[c] > low else np.float32(0)
+                out[c] = before + scale[c] * (g - k_mean[c] - d * k_slope[c])
+        else:
+            for c in range(channels):
+                d, v = row[c] - mean[c], upstream[c]
+                g = v if d * scale[c] + bias[c] > low else np.float32(0)
+                out[c] = scale[c] * (g - k_mean[c] - d * k_slope[c])
 
 
 @kernel
-def backward(dy, x, mean, inv_std, scale, bias, low, constants, sums, totals, ks, dweight, dbias, dx):
+def backward(dy, x, mean, inv_std, scale, bias, low, constants, sums, totals, ks, dweight, dbias, adds, dx):
     fork(gradient_sums_part, (dy, x, mean, scale, bias, low, sums, totals))
     finish_sums(totals, inv_std, scale, x.shape[0], constants, dweight, dbias, ks[0], ks[1])
-    fork(gradient_part, (dy, x, mean, scale, bias, low, ks[0], ks[1], dx))
+    fork(gradient_part, (dy, x, mean, scale, bias, low, ks[0], ks[1], adds, dx))
 
 
 @kernel
@@ -210,15 +217,15 @@ def backward_shortcut(
     fork(gradient_sums_shortcut_part, (dy, x, y, mean, low, g, sums, totals))
     finish_sums(totals, inv_std, scale, x.shape[0], constants, dweight, dbias, ks[0], ks[1])
     # g is masked already: every output counts as above -inf.
-    fork(gradient_part, (g, x, mean, scale, mean, np.float32(-np.inf), ks[0], ks[1], dx))
+    fork(gradient_part, (g, x, mean, scale, mean, np.float32(-np.inf), ks[0], ks[1], False, dx))
 
 
-# ---- what a layer calls: a (rows, C), C-contiguous float32 ------------------------------------------
+# ---- what a layer calls: arrays (rows, C or more), C-contiguous float32 ------------------------------------------
 
 
 def batch_statistics(x: np.ndarray, mean: np.ndarray, var: np.ndarray) -> None:
     """mean, var = those of every column, the variance biased."""
-    threads, channels = get_num_threads(), x.shape[1]
+    threads, channels = get_num_threads(), mean.size
     means, squares, sums = carve((threads, channels), (threads, channels), (threads, 2, channels))
     statistics(x, means, squares, sums, mean, var)
 
@@ -236,17 +243,20 @@ def gradients(
     dy: np.ndarray, x: np.ndarray, mean: np.ndarray, inv_std: np.ndarray, scale: np.ndarray, bias: np.ndarray,
     dx: np.ndarray, dweight: np.ndarray, dbias: np.ndarray, *,
     relu: bool = False, constants: bool = False, y: np.ndarray | None = None, dshortcut: np.ndarray | None = None,
+    accumulate: bool = False,
 ) -> None:  # fmt: skip
-    """dx, dweight and dbias. constants: mean and variance were given, not the batch's own.
+    """dx (or dx += it), dweight and dbias. constants: mean and variance were given, not the batch's own.
 
     With a shortcut, y is what forward gave and dshortcut takes the gradient of the shortcut.
     """
-    threads, channels = get_num_threads(), x.shape[1]
+    threads, channels = get_num_threads(), mean.size
     sums, ks, doubles = carve((threads, 2, channels), (2, channels), (threads, 2, 2 * channels))
     totals = doubles.view(np.float64)
     low = np.float32(0 if relu else -np.inf)
     if dshortcut is None or y is None:
-        backward(dy, x, mean, inv_std, scale, bias, low, constants, sums, totals, ks, dweight, dbias, dx)
+        backward(
+            dy, x, mean, inv_std, scale, bias, low, constants, sums, totals, ks, dweight, dbias, accumulate, dx
+        )  # fmt: skip
     else:
         backward_shortcut(
             dy, x, y, mean, inv_std, scale, low, constants, sums, totals, ks, dweight, dbias, dshortcut, dx

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from minicnn.kernels.cpu.compiler import helper, kernel
 from minicnn.kernels.cpu.simd import Tile, W, load, store, transposed
@@ -50,6 +51,26 @@ def arrange(x: np.ndarray, order: Order) -> np.ndarray:
     stored = empty(wanted.shape, x.dtype)
     copy_into(x, stored, order)
     return stored
+
+
+def as_rows(x: np.ndarray) -> np.ndarray:
+    """x (N, C, H, W) as rows of pixels, (N*H*W, C or more), of which the first C numbers are x's.
+
+    A view where x is stored channels-last, or is a slice of channels of such an array (then rows go on beyond
+    x's channels, and the last one beyond the array: look at C numbers only); else a copy from the pool.
+    """
+    pixels = x.transpose(NHWC)
+    n, h, w, c = pixels.shape
+    row = pixels.strides[2]
+    if (
+        pixels.strides == (h * w * row, w * row, row, x.itemsize)
+        and row % x.itemsize == 0
+        and row >= c * x.itemsize
+        and x.flags.aligned
+        and x.flags.writeable
+    ):
+        return as_strided(pixels, (n * h * w, row // x.itemsize), (row, x.itemsize))
+    return arrange(x, NHWC).reshape(-1, c)
 
 
 def as_nchw(stored: np.ndarray, order: Order) -> np.ndarray:

@@ -118,6 +118,17 @@ def batch_norm2d_relu_forward(
     return kernel.forward(x, weight, bias, mean, var, eps, True, shortcut) if kernel else None
 
 
+def batch_norm2d_backward_onto(
+    dy: Array, cache: Any, needs: Needs, onto: Array
+) -> tuple[Array, Array | None, Array | None]:
+    """batch_norm2d_backward with dx added to `onto`, which the caller gives up: a kernel may write dx there."""
+    if hasattr(cache, "backward_onto"):
+        check_upstream("batch_norm2d", dy, cache.shape, cache.x.dtype)
+        return cache.backward_onto(dy, needs, onto)
+    dx, dweight, dbias = batch_norm2d_backward(dy, cache, needs)
+    return onto + dx, dweight, dbias
+
+
 def _check(
     x: Array, weight: Array | None, bias: Array | None, mean: Array | None, var: Array | None, eps: float
 ) -> float:

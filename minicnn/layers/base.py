@@ -109,6 +109,9 @@ class Layer:
     training: bool = True
     # Whether backward takes need_dx=False and then saves work (layers with weights, containers).
     can_skip_dx: bool = False
+    # Whether backward takes onto=array and then returns dx + array, in that array's memory where it can.
+    # Only a class that says so itself counts: a subclass may have another backward.
+    can_add_onto: bool = False
     _cache: Any = None
 
     def forward(self, x: Array) -> Any:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping
 
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ConfigError, ShapeError
+from minicnn.kernels.choice import kernel_for
+from minicnn.kernels.table import Shaped
 from minicnn.layers.activation import Identity, ReLU
-from minicnn.layers.base import Layer, backward_into
-from minicnn.layers.fusion import backward_chain, forward_chain, naming
+from minicnn.layers.base import Layer
+from minicnn.layers.fusion import backward_chain, backward_fork, forward_chain, naming
 from minicnn.layers.residual import residual_backward, residual_forward
-from minicnn.layers.sums import add
 
 
 class _Collection(Layer):
@@ -58,11 +59,14 @@ class _Collection(Layer):
 class Sequential(_Collection):
     """y = f_k(... f_2(f_1(x))). Sequential(Conv2d(...), ReLU()) or Sequential(conv1=Conv2d(...), ...)."""
 
+    can_add_onto = True
+    is_chain = True  # its backward's result is that of its first child
+
     def forward(self, x: Array) -> Array:
         return forward_chain(list(self.children()), x)
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        return backward_chain(list(self), dy, need_dx)
+    def backward(self, dy: Array, need_dx: bool = True, onto: Array | None = None) -> Array | None:
+        return backward_chain(list(self), dy, need_dx, onto)
 
 
 class Residual(Layer):
@@ -105,9 +109,7 @@ class Concat(_Collection):
         return concatenate(parts)
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
-        parts = split(dy, self.take_cache())
-        through = [backward_into(branch, part, need_dx) for branch, part in zip(self, parts)]
-        return _total(through) if need_dx else None
+        return backward_fork(list(self), split(dy, self.take_cache()), need_dx)
 
 
 class DenseConcat(_Collection):
@@ -144,6 +146,10 @@ def concatenate(parts: list[Array]) -> Array:
         raise ShapeError(
             f"the branches give {shapes}, which differ in more than their channels: check their padding and stride"
         )
+    if len({part.dtype for part in parts}) == 1 and (
+        kernel := kernel_for("concatenate", parts[0], Shaped(parts[0].shape))
+    ):
+        return kernel.forward(parts)
     return get_xp(*parts).concatenate(parts, axis=1)
 
 
@@ -156,10 +162,3 @@ def split(dy: Array, channels: list[int]) -> list[Array]:
     if start != dy.shape[1]:
         raise ShapeError(f"backward expects a gradient with {start} channels, got {dy.shape}")
     return parts
-
-
-def _total(arrays: list[Array]) -> Array:
-    total = arrays[0]
-    for array in arrays[1:]:
-        total = add(total, array)
-    return total

@@ -29,6 +29,7 @@ class Conv2d(Layer):
     """
 
     can_skip_dx = True
+    can_add_onto = True
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ from minicnn.backend import Array
 from minicnn.errors import MinicnnError
 from minicnn.functional.conv2d import conv2d_forward
 from minicnn.kernels.choice import is_reference
-from minicnn.layers.activation import ReLU
+from minicnn.layers.activation import Identity, ReLU
 from minicnn.layers.base import Layer, backward_into, value_of
 from minicnn.layers.conv import Conv2d
 from minicnn.layers.linear import Linear
@@ -66,11 +66,35 @@ def backward_chain(
     first, *rest = layers
     for layer in reversed(rest):
         dy = layer.backward(dy)
-    if onto is None or not need_dx:
-        return backward_into(first, dy, need_dx)
-    if is_plain(first, Conv2d):
-        return first.backward(dy, onto=onto)  # type: ignore[call-arg]
-    return add(first.backward(dy), onto)
+    return backward_into(first, dy, need_dx) if onto is None else backward_onto(first, dy, need_dx, onto)
+
+
+def backward_onto(layer: Layer, dy: Array, need_dx: bool, onto: Array) -> Array | None:
+    """dx + onto, with `onto` given up; layers that can write dx onto it do. None where dx is not needed."""
+    if not need_dx:
+        return backward_into(layer, dy, need_dx)
+    if "can_add_onto" in vars(type(layer)) and "backward" not in vars(layer):
+        return layer.backward(dy, onto=onto)  # type: ignore[call-arg]
+    return add(layer.backward(dy), onto)
+
+
+def backward_fork(branches: Sequence[Layer], dys: Sequence[Array], need_dx: bool) -> Array | None:
+    """Σ of the branches' dx, each written onto the sum so far where that is nobody else's."""
+    total, owned = None, False
+    for branch, dy in zip(branches, dys):
+        if total is None or not need_dx:
+            total, owned = backward_into(branch, dy, need_dx), gives_away(branch)
+        else:
+            total = backward_onto(branch, dy, True, total) if owned else add(branch.backward(dy), total)
+            owned = True
+    return total
+
+
+def gives_away(layer: Layer) -> bool:
+    """Whether nobody else holds what the layer's backward returns, so that it may be added onto."""
+    while "is_chain" in vars(type(layer)) and "forward" not in vars(layer):
+        layer = next((child for _, child in layer.children()), Identity())
+    return any(is_plain(layer, kind) for kind in (Conv2d, BatchNorm2d, MaxPool2d))
 
 
 def _forward_first(layers: list[Any], x: Array) -> tuple[Array, int]:

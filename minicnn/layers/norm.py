@@ -10,6 +10,7 @@ from minicnn.backend import Array
 from minicnn.errors import ConfigError
 from minicnn.functional.batch_norm2d import (
     batch_norm2d_backward,
+    batch_norm2d_backward_onto,
     batch_norm2d_forward,
     batch_norm2d_relu_forward,
 )
@@ -25,6 +26,8 @@ class BatchNorm2d(Layer):
     unbiased estimate. momentum=None averages over all batches seen. See
     functional.batch_norm2d_forward.
     """
+
+    can_add_onto = True
 
     def __init__(
         self,
@@ -73,8 +76,12 @@ class BatchNorm2d(Layer):
             "eps": self.eps,
         }
 
-    def backward(self, dy: Array) -> Array:
-        dx, dweight, dbias = batch_norm2d_backward(dy, self.take_cache(), self._needs())
+    def backward(self, dy: Array, onto: Array | None = None) -> Array:
+        """dx, or dx + onto where paths meet: `onto` is then given up and may be written into."""
+        if onto is None:
+            dx, dweight, dbias = batch_norm2d_backward(dy, self.take_cache(), self._needs())
+        else:
+            dx, dweight, dbias = batch_norm2d_backward_onto(dy, self.take_cache(), self._needs(), onto)
         self._accumulate(dweight, dbias)
         return dx
 

@@ -18,8 +18,7 @@ from minicnn.errors import ShapeError
 from minicnn.kernels.choice import is_reference
 from minicnn.layers.activation import Identity, ReLU
 from minicnn.layers.base import Layer, backward_into
-from minicnn.layers.conv import Conv2d
-from minicnn.layers.fusion import backward_chain, forward_chain, hand_over, is_plain
+from minicnn.layers.fusion import backward_chain, forward_chain, gives_away, hand_over, is_plain
 from minicnn.layers.norm import BatchNorm2d
 from minicnn.layers.sums import add
 
@@ -53,7 +52,7 @@ def residual_backward(
     if getattr(last.cache, "added_shortcut", False):
         dy, through_shortcut = last.backward_shortcut(dy)  # type: ignore[attr-defined]
         through_shortcut = backward_into(shortcut, through_shortcut, need_dx)
-        if _gives_away(shortcut):
+        if is_plain(shortcut, Identity) or gives_away(shortcut):  # batch norm's own array, or a fresh one
             return backward_chain(front, dy, need_dx, onto=through_shortcut)
         return _sum(backward_chain(front, dy, need_dx), through_shortcut)
     through_body = backward_chain(body, dy, need_dx)
@@ -62,14 +61,6 @@ def residual_backward(
 
 def _sum(a: Array | None, b: Array | None) -> Array | None:
     return None if a is None or b is None else add(a, b)
-
-
-def _gives_away(shortcut: Layer) -> bool:
-    """Whether nobody else holds what the shortcut's backward returns, so that it may be added onto."""
-    if is_plain(shortcut, Identity):
-        return True
-    first = next((layer for _, layer in shortcut.children()), shortcut)
-    return is_plain(first, Conv2d)
 
 
 def _check_shapes(along_body: Array, along_shortcut: Array) -> None:
