@@ -13,6 +13,7 @@ Each thread has a pool of its own.
 
 from __future__ import annotations
 
+import bisect
 import math
 import sys
 import threading
@@ -31,29 +32,55 @@ class Pool:
         self.blocks: dict[int, list[np.ndarray]] = {}  # size in bytes -> blocks of that size
         self.scratch_blocks: list[np.ndarray] = []
         self.misses = 0
+        self._sizes: list[int] = []  # of blocks, sorted
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """An array with arbitrary contents."""
         need = math.prod(shape) * np.dtype(dtype).itemsize
-        for block in self.blocks.get(need, ()):
-            if _is_free(block):
-                return np.ndarray(shape, dtype, block)
-        block = self._larger(need)
+        block = self._free_of(need)
+        if block is None:
+            block = self._larger(need)
         return np.ndarray(shape, dtype, self._fresh(need) if block is None else block)
+
+    def _free_of(self, size: int) -> np.ndarray | None:
+        """A free block of this size, which becomes the last of them.
+
+        Looked for from both ends: the first was lent longest ago, in the step before, and a forward pass finds it
+        free; a backward pass finds the last ones free, in the reverse order of lending.
+        """
+        blocks = self.blocks.get(size)
+        if blocks is None:
+            return None
+        last = len(blocks) - 1
+        for i in range(last // 2 + 1):
+            for place in (i, last - i):
+                block = blocks[place]
+                if _is_free(block):
+                    blocks.append(blocks.pop(place))
+                    return block
+        return None
 
     def _larger(self, need: int) -> np.ndarray | None:
         """A free block that is a little larger than wanted, the smallest of them."""
-        for size in sorted(size for size in self.blocks if need < size <= need * _SLACK):
-            for block in self.blocks[size]:
-                if _is_free(block):
-                    return block
+        sizes = self._sorted_sizes
+        for place in range(bisect.bisect_right(sizes, need), bisect.bisect_right(sizes, need * _SLACK)):
+            block = self._free_of(sizes[place])
+            if block is not None:
+                return block
         return None
+
+    @property
+    def _sorted_sizes(self) -> list[int]:
+        if len(self._sizes) != len(self.blocks):
+            self._sizes = sorted(self.blocks)
+        return self._sizes
 
     def _fresh(self, need: int) -> np.ndarray:
         self.misses += 1
         self._give_back_surplus(need)
         block = _new_block(need)
         self.blocks.setdefault(need, []).append(block)
+        self._sizes = []
         return block
 
     def scratch(self, size: int) -> np.ndarray:
@@ -86,6 +113,7 @@ class Pool:
             self.blocks[block.nbytes] = kept
             if not kept:
                 del self.blocks[block.nbytes]
+                self._sizes = []
 
     @property
     def total_bytes(self) -> int:

@@ -110,7 +110,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
             can=lambda case: can_convolve(case) and case.window.kernel == (3, 3) and unit_stride(case.window),
             wins=lambda case: (
                 min(case.in_channels, case.out_channels) >= 16
-                and min(case.window.output) >= 8
+                and min(case.window.output) >= 7
                 and case.multiply_adds >= 1_000_000
             ),
             why="3x3 of stride 1: 36 products in place of 144",
