@@ -45,6 +45,7 @@ class Prober:
         self.eps = eps
         self.assumed_noise = 16 * eps * (np.abs(cotangents) @ flat) / np.sqrt(max(flat.size, 1))
         self.noise: dict[int, np.ndarray] = {}
+        self._moved = np.zeros(0)  # Σ|v Δy| for each direction of the last phi: what its sum can cancel
         self._output_size = np.sqrt(np.mean((cotangents @ base.y.astype(np.float64).reshape(-1)) ** 2))
         self._output_norm = float(np.sqrt(np.mean((cotangents**2) @ flat**2)))
 
@@ -58,9 +59,11 @@ class Prober:
         phi = np.empty((len(directions), len(self.cotangents)))
         same = np.ones(len(directions), dtype=bool)
         value = subject.values[array]
+        self._moved = np.empty(len(directions))
         for b, direction in enumerate(directions):
             y, active = self.run(subject.with_value(array, direction.move(value, t)))
             phi[b] = self.project(y)
+            self._moved[b] = self._size(y.astype(np.float64) - self.base.y)
             same[b] = same_active(active, self.base.active)
         return phi, same
 
@@ -74,16 +77,22 @@ class Prober:
             raise ShapeChanged(f"forward returned shape {self.base.y.shape} first and {y.shape} later")
         return self.cotangents @ (y.astype(np.float64) - self.base.y).reshape(-1)
 
+    def _size(self, change: np.ndarray) -> float:
+        """The largest Σ|v Δy| over the cotangents v."""
+        return float((np.abs(self.cotangents) @ np.abs(change).reshape(-1)).max(initial=0.0))
+
     def _phi_stacked(self, directions: Sequence[Direction], t: float) -> tuple[np.ndarray, np.ndarray]:
         """Many moved copies of x as one batch: samples do not see each other (the protocol made sure)."""
         x = self.subject.values[0]
-        rows, same = [], []
+        rows, same, sizes = [], [], []
         for chunk in _chunks(directions, max(1, STACK_ELEMENTS // max(x.size, 1))):
             stacked = np.concatenate([direction.move(x, t) for direction in chunk])
             y, active = self.run(self.subject.with_value(0, stacked))
             change = y.astype(np.float64).reshape(len(chunk), -1) - self.base.y.reshape(-1)
             rows.append(change @ self.cotangents.T)
+            sizes += [self._size(row) for row in change]
             same.append(_same_in_stack(active, self.base.active, len(chunk)))
+        self._moved = np.array(sizes)
         return np.concatenate(rows), np.concatenate(same)
 
     # ---- slopes
@@ -114,7 +123,10 @@ class Prober:
                 break
             # Where only the gap is still in doubt, two rows show it.
             levels = 2 if np.all(exact[left]) else LEVELS
-            tableau, same, gap = self._tableau(array, [directions[int(b)] for b in left], step, noise, levels)
+            tableau, same, gap, cancelled = self._tableau(
+                array, [directions[int(b)] for b in left], step, noise, levels
+            )
+            error = np.maximum(tableau.error, cancelled)
             scale = np.abs(tableau.value).max(axis=1, initial=0.0)
             size = np.maximum(scale, 1e-3 * natural)
             gap_noise = 16 * noise.max(initial=0.0) * 2**LEVELS / step
@@ -122,13 +134,13 @@ class Prober:
             no_gap = np.abs(gap).max(axis=1, initial=0.0) <= gap_noise + 1e-9 * size
             no_gap &= (gap_noise <= 1e-3 * size) | (step == first)
             smooth[left] |= same & (no_gap | (not corners))
-            better = same & (tableau.error < result.error[left])
+            better = same & (error < result.error[left])
             chosen = left[better]
             result.value[chosen] = tableau.value[better]
-            result.error[chosen] = tableau.error[better]
+            result.error[chosen] = error[better]
             result.scale[chosen] = np.maximum(scale[better], 1e-6 * natural)
             # Good enough, or limited by rounding, which smaller steps only make worse.
-            limited = tableau.rounding > 0.3 * result.error[left]
+            limited = np.maximum(tableau.rounding, cancelled) > 0.3 * result.error[left]
             small = result.error[left] <= 1e-11 * size
             exact[left] |= small | limited
             left = left[~(smooth[left] & (small | limited))]
@@ -145,8 +157,11 @@ class Prober:
 
     def _tableau(
         self, array: int, directions: Sequence[Direction], step: float, noise: np.ndarray, levels: int
-    ) -> tuple[Tableau, np.ndarray, np.ndarray]:
-        """One tableau from `step`. Also (B,) whether the active set held, and the gap (B, M).
+    ) -> tuple[Tableau, np.ndarray, np.ndarray, np.ndarray]:
+        """One tableau from `step`. Also (B,) whether the active set held, the gap (B, M), and what cancels (B,).
+
+        <v, Δy> is a sum, and where its terms cancel it is as inexact as they are large: 16 eps Σ|v Δy| / √m,
+        divided by the step for the slope. The noise of the base point knows nothing of that where y itself is small.
 
         The gap between the one-sided slopes, G = (φ(h) + φ(−h)) / h = c₁ h + c₃ h³ + ... where φ is
         smooth: 2 G(h/2) − G(h) is free of c₁, and so on as in Richardson's tableau, with weights
@@ -155,9 +170,12 @@ class Prober:
         tableau = Tableau(noise)
         same = np.ones(len(directions), dtype=bool)
         gaps: list[np.ndarray] = []
+        cancelled = np.zeros(len(directions))
         for level in range(levels):
             h = step / 2**level
             plus, same_plus = self.phi(array, directions, h)
+            if level == 0:
+                cancelled = 16 * self.eps * self._moved / (np.sqrt(max(self.base.y.size, 1)) * h)
             if level == 0 and not same_plus.any():
                 same = same_plus
                 tableau.add(h, plus * 0)
@@ -173,7 +191,8 @@ class Prober:
             gaps = row
             if not same.any() or (level >= 1 and np.all(tableau.converged() | ~same)):
                 break
-        return tableau, same, gaps[-1] if gaps else np.zeros((len(directions), len(self.cotangents)))
+        gap = gaps[-1] if gaps else np.zeros((len(directions), len(self.cotangents)))
+        return tableau, same, gap, cancelled
 
     def _noise(self, array: int, directions: Sequence[Direction]) -> np.ndarray:
         """Rounding noise of φ (M,): the assumed one, or the measured one where cancellation makes it larger."""

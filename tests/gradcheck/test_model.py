@@ -245,3 +245,16 @@ def test_a_billionth_is_found_in_our_layers(layer: Any, shape: tuple[int, ...], 
     finally:
         layer.__class__ = Spoiled.__mro__[1]
     assert report["weight"].verdict is Verdict.FAIL, report
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_bias_gradient_that_nearly_cancels_is_no_false_alarm(seed: int) -> None:
+    """Logits near zero and one image of each class: Σ (p - onehot) over the batch is 1e-5 of its terms."""
+    rng = np.random.default_rng(seed)
+    layer = layers.Linear(16, 3, rng=rng)
+    layer.weight.value[...] *= 1e-3
+    layer.bias.value[...] = 0
+    x = rng.standard_normal((3, 16))
+    model, labels = layers.Sequential(layer), np.array([0, 2, 1])
+    report = check_model(model, losses.CrossEntropyLoss(), x, labels, every_layer=True)
+    assert report.verdict is Verdict.PASS, str(report)
