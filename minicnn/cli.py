@@ -21,7 +21,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 data_app = typer.Typer(
-    help="Data sets: what is there and where.", no_args_is_help=True, rich_markup_mode=None
+    help="Data sets: what is there, what is in them, and how to get more.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 app.add_typer(data_app, name="data")
 weights_app = typer.Typer(help="Weights files: what is in them.", no_args_is_help=True, rich_markup_mode=None)
@@ -37,7 +39,11 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as m
 def train(
     model: Annotated[str, typer.Option(help="The network; `minicnn models` lists them.")] = "lenet5",
     data: Annotated[
-        str, typer.Option(help="The data set; `minicnn data list` lists them.")
+        str,
+        typer.Option(
+            help="A data set of `minicnn data list`, or your own: a folder with a folder of images a class, "
+            "a .csv of file,label or an .npz."
+        ),
     ] = "fashion-mnist-mini",
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = 15,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
@@ -51,6 +57,15 @@ def train(
     schedule: Annotated[str, typer.Option(help="one-cycle, cosine, step or constant.")] = "one-cycle",
     weight_decay: Annotated[float, typer.Option(help="How strongly weights are pulled to zero.")] = 1e-3,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    balance: Annotated[
+        str, typer.Option(help="For classes of unequal size: weights, oversample, undersample or focal.")
+    ] = "none",
+    augment: Annotated[
+        str, typer.Option(help="light, strong, or a list such as flip,crop:4,rotate:15 (docs/data.md).")
+    ] = "none",
+    on_bad_file: Annotated[
+        str, typer.Option(help="error: list images that cannot be read and stop. skip: go on without them.")
+    ] = "error",
     out: Annotated[
         Path | None, typer.Option(help="The run folder, new or empty.", show_default="runs/<time>-<model>")
     ] = None,
@@ -70,6 +85,9 @@ def train(
         schedule=schedule,
         weight_decay=weight_decay,
         seed=seed,
+        balance=balance,
+        augment=augment,
+        on_bad_file=on_bad_file,
     )
     result = run(recipe, out=out, data_dir=data_dir, quiet=quiet)
     print(f"test accuracy: {result.test.accuracy:.1%}")
@@ -216,6 +234,54 @@ def weights_show(
     from minicnn.weights.command import describe
 
     print(describe(file))
+
+
+@data_app.command("info")
+def data_info(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME_OR_FOLDER", help="A data set's name, a folder, a .csv or an .npz.")
+    ],
+    sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this PNG file.")] = None,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Look into a data set. It counts the classes, and names copies, damaged files and other trouble."""
+    from minicnn.data import report
+
+    found = report(name, data_dir)
+    print(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else found)
+    if sheet is not None:
+        from minicnn.plots import contact_sheet
+
+        contact_sheet(found.thumbnails, found.labels, found.class_names).savefig(sheet, format="png", dpi=110)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="A data set; `minicnn data list` lists them.")],
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where to keep it.", show_default="the user's cache")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
+) -> None:
+    """Download a data set. It is checked, and a download that was cut goes on where it stopped."""
+    from minicnn.data.fetch import fetch
+
+    print(f"{name} is in {fetch(name, data_dir, quiet=quiet)}")
+
+
+@data_app.command("import")
+def data_import(
+    name: Annotated[str, typer.Argument(help="A data set; `minicnn data list` lists them.")],
+    path: Annotated[Path, typer.Argument(help="The folder (or the file) that holds its files.")],
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where to keep it.", show_default="the user's cache")
+    ] = None,
+) -> None:
+    """Take in a data set that you have as files. They are checked and copied."""
+    from minicnn.data.fetch import import_files
+
+    print(f"{name} is in {import_files(name, path, data_dir)}")
 
 
 def main() -> None:

@@ -12,9 +12,16 @@ from __future__ import annotations
 from typing import Any
 
 from minicnn.backend import Array, device_of, get_xp, to_device
-from minicnn.errors import CacheError
-from minicnn.functional.cross_entropy import check_smoothing, cross_entropy_backward, cross_entropy_forward
+from minicnn.errors import CacheError, ConfigError
+from minicnn.functional.cross_entropy import (
+    check_labels,
+    check_smoothing,
+    cross_entropy_backward,
+    cross_entropy_forward,
+)
+from minicnn.functional.focal_loss import focal_loss_backward, focal_loss_forward
 from minicnn.functional.mse import check_reduction, mse_backward, mse_forward
+from minicnn.functional.soft_cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
 from minicnn.layers.inference import is_inference
 
 
@@ -118,3 +125,77 @@ class MSELoss(Loss):
 
     def __repr__(self) -> str:
         return f"MSELoss(reduction={self.reduction!r})"
+
+
+class FocalLoss(Loss):
+    """Cross entropy that looks away from what is already right: Lin et al. 2017.
+
+    gamma: how much (0: not at all).  weight (K,): one factor per class.  See functional/focal_loss.py.
+    """
+
+    def __init__(
+        self,
+        gamma: float = 2.0,
+        weight: Array | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> None:
+        check_reduction("FocalLoss", reduction)
+        if not gamma >= 0:
+            raise ConfigError(f"FocalLoss: gamma must be 0 or more, got {gamma}")
+        self.gamma = gamma
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+
+    def forward(self, logits: Array, labels: Array) -> Array:
+        weight = None if self.weight is None else to_device(self.weight, device_of(logits))
+        loss, cache = focal_loss_forward(
+            logits,
+            labels,
+            gamma=self.gamma,
+            weight=weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+        return self.keep(loss, cache)
+
+    def backward(self, dloss: Array | None = None) -> Array:
+        return focal_loss_backward(*self.take(dloss))
+
+    def __repr__(self) -> str:
+        weight = "" if self.weight is None else "weight=..., "
+        return f"FocalLoss(gamma={self.gamma}, {weight}ignore_index={self.ignore_index}, reduction={self.reduction!r})"
+
+
+class SoftCrossEntropyLoss(Loss):
+    """Cross entropy against shares of classes (N, K), as mixup and cutmix make them.
+
+    Class numbers (N,) stand for one whole class each, so that the same loss serves training and evaluation.
+    weight (K,): one factor per class. See functional/soft_cross_entropy.py.
+    """
+
+    def __init__(self, weight: Array | None = None, reduction: str = "mean") -> None:
+        check_reduction("SoftCrossEntropyLoss", reduction)
+        self.weight = weight
+        self.reduction = reduction
+
+    def forward(self, logits: Array, labels: Array) -> Array:
+        xp = get_xp(logits, labels)
+        if labels.ndim == 1:
+            numbers = check_labels(logits.shape, labels, who="SoftCrossEntropyLoss")
+            labels = xp.eye(logits.shape[1], dtype=logits.dtype)[numbers]
+        weight = None if self.weight is None else to_device(self.weight, device_of(logits))
+        return self.keep(
+            *soft_cross_entropy_forward(
+                logits, labels.astype(logits.dtype, copy=False), weight=weight, reduction=self.reduction
+            )
+        )
+
+    def backward(self, dloss: Array | None = None) -> Array:
+        dlogits, _ = soft_cross_entropy_backward(*self.take(dloss), needs=(True, False))
+        return dlogits
+
+    def __repr__(self) -> str:
+        weight = "" if self.weight is None else "weight=..., "
+        return f"SoftCrossEntropyLoss({weight}reduction={self.reduction!r})"

@@ -78,6 +78,9 @@ class TestHelp:
         ("data", "list"),
         ("weights",),
         ("weights", "show"),
+        ("data", "info"),
+        ("data", "fetch"),
+        ("data", "import"),
     )
 
     @pytest.mark.parametrize("page", PAGES, ids=" ".join)
@@ -119,6 +122,9 @@ class TestHelp:
             ("--schedule", "one-cycle"),
             ("--weight-decay", "0.0"),
             ("--seed", "0"),
+            ("--balance", "none"),
+            ("--augment", "none"),
+            ("--on-bad-file", "error"),
             ("--out", "runs/<time>-<model>"),
         ):
             # A word may be broken over two lines at its hyphen.

@@ -106,6 +106,10 @@ PAIRS = [
     Pair("local_response_norm", IMAGE, size=2, alpha=0.5, beta=0.75, k=2.0),
     Pair("cross_entropy", {"logits": (4, 3), "labels": (4,)}),
     Pair("cross_entropy", {"logits": (4, 3, 2), "labels": (4, 2)}, reduction="none", label_smoothing=0.1),
+    Pair("focal_loss", {"logits": (4, 3), "labels": (4,)}),
+    Pair("focal_loss", {"logits": (4, 3, 2), "labels": (4, 2)}, reduction="none", gamma=0.5),
+    Pair("soft_cross_entropy", {"logits": (4, 3), "target": (4, 3)}),
+    Pair("soft_cross_entropy", {"logits": (4, 3), "target": (4, 3)}, reduction="none"),
     Pair("mse", {"x": (4, 3), "target": (4, 3)}),
     Pair("mse", {"x": (4, 3), "target": (4, 3)}, reduction="none"),
 ]

@@ -8,6 +8,8 @@ from typing import Any, Self
 import numpy as np
 
 from minicnn.data.preprocess import Preprocessing, to_nchw
+from minicnn.data.splits import held_out_mask
+from minicnn.data.stored import Images, StoredImages
 from minicnn.errors import ConfigError, DataError, DTypeError, LabelError, ShapeError
 
 
@@ -19,6 +21,8 @@ class ArrayDataset:
       - floating, ready for the network: batches are their float32 copies.
     labels (N,): class numbers, 0 and up.  class_names: one a class, or None.
 
+    groups (N,): numbers that mark copies of one picture, which `split` keeps together; None: no such thing.
+
     The raw images stay as `.images`, always (N, C, H, W) and not copied, for plots: uint8 takes a quarter
     of float32's memory, and a batch of 64 is prepared in about 40 microseconds.
 
@@ -28,18 +32,23 @@ class ArrayDataset:
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: Images,
         labels: np.ndarray,
         class_names: Sequence[str] | None = None,
         preprocessing: Preprocessing | None = None,
+        *,
+        groups: np.ndarray | None = None,
     ) -> None:
-        self.images = _checked_images(images)
+        self.images: Images = _checked_images(images)
         self.class_names = None if class_names is None else tuple(class_names)
         self.labels = _checked_labels(labels, self.class_names)
         if len(self.images) != len(self.labels):
             raise ShapeError(
                 f"{len(self.images)} images but {len(self.labels)} labels: give one label an image"
             )
+        if groups is not None and len(groups) != len(self.labels):
+            raise ShapeError(f"one group number a sample: {len(self.labels)} labels but {len(groups)} groups")
+        self.groups = None if groups is None else np.asarray(groups)
         if preprocessing is None and self.images.dtype == np.uint8:
             preprocessing = Preprocessing(self.images.shape[2:], self.images.shape[1])
         if preprocessing is not None:
@@ -58,9 +67,18 @@ class ArrayDataset:
             x, y = self[[index]]
             return x[0], y[0]
         rows = self._rows(index)
-        x = self.images[rows]
-        x = x.astype(np.float32, copy=False) if self.preprocessing is None else self.preprocessing(x)
-        return x, self.labels[rows]
+        return self.prepare(self.images[rows]), self.labels[rows]
+
+    def raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The samples at an index array as they are stored, for a transform to work on before `prepare`."""
+        rows = self._rows(rows)
+        return self.images[rows], self.labels[rows]
+
+    def prepare(self, images: np.ndarray) -> np.ndarray:
+        """Raw images (n, C, H, W) as network input, float32."""
+        if self.preprocessing is None or images.dtype != np.uint8:
+            return images.astype(np.float32, copy=False)
+        return self.preprocessing(images)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -82,14 +100,22 @@ class ArrayDataset:
     def subset(self, indices: Any) -> Self:
         """A data set of its own, of the samples at an index array, a slice or a mask, in that order."""
         rows = self._rows(indices)
-        return type(self)(self.images[rows], self.labels[rows], self.class_names, self.preprocessing)
+        stored = isinstance(self.images, StoredImages)
+        images = self.images.subset(rows) if stored else self.images[rows]
+        groups = None if self.groups is None else self.groups[rows]
+        return type(self)(images, self.labels[rows], self.class_names, self.preprocessing, groups=groups)
 
     def split(self, size: int | float, rng: np.random.Generator | None = None) -> tuple[Self, Self]:
         """(rest, held_out): `size` samples held out, drawn by chance and with every class in proportion.
 
         size: a number of samples, or a fraction in [0, 1). Both parts keep the order of the samples.
         rng: the generator that draws; None draws anew every time.
+        Where the data set has groups, samples of one group stay on one side (see minicnn/data/splits.py).
         """
+        if self.groups is not None:
+            rng = np.random.default_rng() if rng is None else rng
+            mask = held_out_mask(self.labels, size, rng, self.groups)
+            return self.subset(~mask), self.subset(mask)
         held_out = np.zeros(len(self), bool)
         rng = np.random.default_rng() if rng is None else rng
         for label, count in enumerate(_shares(self.class_counts, self._split_size(size))):
@@ -99,7 +125,7 @@ class ArrayDataset:
 
     def with_preprocessing(self, preprocessing: Preprocessing | None) -> Self:
         """The same images and labels (not copied), prepared in another way."""
-        return type(self)(self.images, self.labels, self.class_names, preprocessing)
+        return type(self)(self.images, self.labels, self.class_names, preprocessing, groups=self.groups)
 
     def __repr__(self) -> str:
         channels, height, width = self.images.shape[1:]
@@ -146,7 +172,9 @@ def _shares(counts: np.ndarray, total: int) -> np.ndarray:
     return shares
 
 
-def _checked_images(images: np.ndarray) -> np.ndarray:
+def _checked_images(images: Images) -> Images:
+    if isinstance(images, StoredImages):
+        return images
     images = to_nchw(images)
     if images.dtype.kind == "f":
         finite = np.isfinite(images).all(axis=(1, 2, 3))

@@ -50,7 +50,7 @@ def read_idx(path: str | os.PathLike[str], *, md5: str | None = None) -> np.ndar
     path = Path(path)
     digest = hashlib.md5(usedforsecurity=False)
     try:
-        with _open(path) as file:
+        with open_maybe_gzip(path) as file:
             dtype, shape, header = _read_header(file, path)
             size = math.prod(shape) * dtype.itemsize
             _check_size(path, size, len(header), shape)
@@ -75,7 +75,7 @@ def read_idx(path: str | os.PathLike[str], *, md5: str | None = None) -> np.ndar
 def content_md5(path: str | os.PathLike[str]) -> str:
     """The MD5 of the decompressed bytes of a raw or gzip file. Raises OSError, EOFError or zlib.error."""
     digest = hashlib.md5(usedforsecurity=False)
-    with _open(Path(path)) as file:
+    with open_maybe_gzip(Path(path)) as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
@@ -86,7 +86,7 @@ def _is_gzip(path: Path) -> bool:
         return file.read(2) == _GZIP_MAGIC
 
 
-def _open(path: Path) -> BinaryIO:
+def open_maybe_gzip(path: Path) -> BinaryIO:
     return gzip.open(path) if _is_gzip(path) else open(path, "rb")  # type: ignore[return-value]
 
 

@@ -1,4 +1,4 @@
-"""A picture file as pixels: PNG or JPEG of any size and kind, decoded by Pillow."""
+"""A picture file as pixels: any size, colour and common format, decoded by Pillow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from minicnn.errors import ConfigError, DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "JPEG")
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM")
 _PILLOW_MODE = {1: "L", 3: "RGB"}
 
 
@@ -23,10 +23,12 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: in
     Grey, colour, palette, 16-bit and CMYK pictures become grey (channels=1, ITU-R 601 luma) or RGB
     (channels=3); the camera's orientation (EXIF) is applied; transparent parts show black, the background
     of the data sets here. A picture of another size is stretched to fit, bilinear with antialiasing; one
-    of the right size keeps its pixels exactly.
+    of the right size keeps its pixels exactly. A JPEG more than twice as large as needed is decoded at a
+    half, a quarter or an eighth of its size, which the format can do without the rest.
 
-    Raises DataError, naming the file, when it is missing, no PNG or JPEG, damaged, cut short, or has more
-    pixels than Pillow's limit (PIL.Image.MAX_IMAGE_PIXELS; found out before they are decoded).
+    Raises DataError, naming the file, when it is missing, of none of the FORMATS, an animation, damaged,
+    cut short, or has more pixels than Pillow's limit (PIL.Image.MAX_IMAGE_PIXELS; found out before
+    they are decoded).
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -37,6 +39,8 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: in
     try:
         with Image.open(path, formats=FORMATS) as file:
             _check_pixels(file, path)
+            _check_still(file, path)
+            file.draft(None, (2 * max(size), 2 * max(size)))  # JPEG alone
             image = _to_mode(file, _PILLOW_MODE[channels])
             pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
     except DataError:
@@ -44,7 +48,7 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: in
     except FileNotFoundError as error:
         raise DataError(f"image file {path} does not exist") from error
     except UnidentifiedImageError as error:
-        raise DataError(f"{path} {_what_is_it(path)}: expected a PNG or JPEG file") from error
+        raise DataError(f"{path} {_what_is_it(path)}: expected {_formats()}") from error
     except Exception as error:  # a damaged file makes Pillow raise nearly anything, SyntaxError too
         raise DataError(
             f"image file {path} cannot be read, it may be damaged or cut short: {error}"
@@ -61,6 +65,18 @@ def _check_pixels(image: Image, path: Path) -> None:
             f"image file {path} has {width} x {height} pixels, more than the limit of {MAX_IMAGE_PIXELS:,} "
             "(PIL.Image.MAX_IMAGE_PIXELS); make it smaller"
         )
+
+
+def _check_still(image: Image, path: Path) -> None:
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise DataError(
+            f"image file {path} is an animation or a stack of {frames} pictures: save the one that counts as PNG"
+        )
+
+
+def _formats() -> str:
+    return f"a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
 
 
 def _to_mode(image: Image, mode: str) -> Image:

@@ -45,7 +45,11 @@ def find_files(source: Source, data_dir: str | os.PathLike[str] | None = None) -
 
 def how_to_get(source: Source) -> str:
     """One sentence on where the files come from and where they go."""
-    download = f"download the four .gz files from {source.url} into {cache_dir() / source.name}"
+    files = "the four .gz files" if len(source.files) > 1 else f"{source.files[0].name}.gz"
+    download = (
+        f"download {files} from {source.url} into {cache_dir() / source.name}, "
+        f"which `minicnn data fetch {source.name}` does"
+    )
     return f"{source.advice}; or {download}" if source.advice else download
 
 
@@ -55,7 +59,9 @@ def _places(source: Source, data_dir: str | os.PathLike[str] | None) -> list[Pat
     for root in [*named, cache_dir(), SYSTEM_DIR, Path("data")]:
         if root in named:
             places.append(root)
-        places += [root / source.name, root / source.torchvision_name / "raw"]
+        places.append(root / source.name)
+        # torchvision keeps IDX files in <Name>/raw, and the archives of CIFAR beside its folders.
+        places.append(root / source.torchvision_name / "raw" if source.torchvision_name else root)
     return list(dict.fromkeys(places))
 
 
@@ -71,6 +77,8 @@ def _lack(folder: Path, source: Source) -> str:
     missing = [file.name for file in source.files if _file(folder, file.name) is None]
     if missing:
         return "lacks " + ", ".join(missing)
+    if source.format != "idx":
+        return ""
     # MNIST and Fashion-MNIST name their files alike: the test labels, a few kilobytes, tell them apart.
     labels = source.files[-1]
     path = _file(folder, labels.name)
@@ -78,7 +86,11 @@ def _lack(folder: Path, source: Source) -> str:
         md5 = content_md5(path) if path else ""
     except (OSError, EOFError, zlib.error):
         return ""  # damaged: reading it will say how
-    others = [s.name for s in SOURCES.values() if s is not source and s.files and s.files[-1].md5 == md5]
+    others = [
+        s.name
+        for s in SOURCES.values()
+        if s is not source and s.format == "idx" and s.files and s.files[-1].md5 == md5
+    ]
     return f"holds {others[0]}" if others else ""
 
 

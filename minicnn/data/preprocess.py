@@ -12,7 +12,11 @@ from typing import Any, Self
 import numpy as np
 
 from minicnn.data.images import read_image
+from minicnn.data.stored import Images, StoredImages
 from minicnn.errors import ConfigError, DTypeError, ShapeError
+
+# What a network takes, (C, H, W); None leaves the number of channels to the images.
+InputShape = tuple[int | None, int, int]
 
 _CHUNK = 1000  # images counted at a time: bincount needs eight bytes a pixel
 
@@ -71,13 +75,12 @@ class Preprocessing:
             raise ConfigError(f"std must be positive, got {self.std}")
 
     @classmethod
-    def from_training_images(
-        cls, images: np.ndarray, *, input_shape: tuple[int, int, int] | None = None
-    ) -> Self:
+    def from_training_images(cls, images: Images, *, input_shape: InputShape | None = None) -> Self:
         """The description whose mean and std are those of uint8 training images, padding not counted.
 
         images (N, H, W) or (N, C, H, W), uint8. input_shape (C, H, W): what the network takes, by default
         the images' own; larger images are made by even padding, three channels by repeating grey.
+        C = None is the images' own number of channels.
         A channel of one single value gets std 1. Raises ConfigError when input_shape cannot be reached.
         """
         images = to_nchw(images)
@@ -113,7 +116,7 @@ class Preprocessing:
         y -= shift
         return y.reshape(len(images), *self.input_shape)
 
-    def check(self, images: np.ndarray) -> None:
+    def check(self, images: Images) -> None:
         """Raises unless the images (N, C, H, W) are what this description is for."""
         if images.dtype != np.uint8:
             raise DTypeError(
@@ -169,12 +172,13 @@ class Preprocessing:
         return scale.astype(np.float32)[:, np.newaxis], shift.astype(np.float32)[:, np.newaxis]
 
 
-def to_nchw(images: np.ndarray) -> np.ndarray:
+def to_nchw(images: Any) -> Any:
     """Images (N, H, W) or (N, C, H, W) as (N, C, H, W), without a copy.
 
     Raises ShapeError for another rank, and for what looks like NHWC.
     """
-    images = np.asarray(images)
+    if not isinstance(images, StoredImages):
+        images = np.asarray(images)
     if images.ndim == 3:
         return images[:, np.newaxis]
     if images.ndim == 2:
@@ -193,33 +197,36 @@ def to_nchw(images: np.ndarray) -> np.ndarray:
     return images
 
 
-def _fit(own: tuple[int, int, int], wanted: tuple[int, int, int]) -> tuple[int, int]:
+def _fit(own: tuple[int, int, int], wanted: InputShape) -> tuple[int, int]:
     """(channels, padding) that make images of shape `own` into input of shape `wanted`, both (C, H, W)."""
     if len(wanted) != 3:
         raise ConfigError(f"input_shape must be (channels, height, width), got {wanted}")
-    if wanted[0] != own[0] and not (own[0] == 1 and wanted[0] == 3):
-        raise ConfigError(f"images with {own[0]} channel(s) cannot be made into {wanted[0]} channel(s)")
+    channels = own[0] if wanted[0] is None else wanted[0]
+    if channels != own[0] and not (own[0] == 1 and channels == 3):
+        raise ConfigError(f"images with {own[0]} channel(s) cannot be made into {channels} channel(s)")
     more_rows, more_columns = wanted[1] - own[1], wanted[2] - own[2]
     if more_rows != more_columns or more_rows < 0 or more_rows % 2:
         raise ConfigError(
             f"{own[1]}x{own[2]} images cannot be padded evenly to {wanted[1]}x{wanted[2]}: "
             f"try {own[1]}x{own[2]} or {own[1] + 4}x{own[2] + 4}, or resize the images first"
         )
-    return wanted[0], more_rows // 2
+    return channels, more_rows // 2
 
 
-def _statistics(images: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(images: Images) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and std a channel of uint8 images (N, C, H, W), scaled to [0, 1].
 
     Counted exactly, as a histogram of the 256 values, so they are the same on every machine.
     """
     values = np.arange(256)
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for start in range(0, len(images), _CHUNK):
+        chunk = images[start : start + _CHUNK]
+        for channel, own in enumerate(counts):
+            own += np.bincount(chunk[:, channel].ravel(), minlength=256)
     means, stds = [], []
-    for channel in range(images.shape[1]):
-        counts = np.zeros(256, np.int64)
-        for start in range(0, len(images), _CHUNK):
-            counts += np.bincount(images[start : start + _CHUNK, channel].ravel(), minlength=256)
-        n, total, squares = int(counts.sum()), int(counts @ values), int(counts @ values**2)
+    for own in counts:
+        n, total, squares = int(own.sum()), int(own @ values), int(own @ values**2)
         if n == 0:
             raise ShapeError("mean and std need at least one training image, got none")
         means.append(total / n / 255)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 class IdxFile:
     """One published file: its name without .gz, the SHA-256 of the .gz, the MD5 of the content.
 
-    Re-packed copies differ in the SHA-256, so it is the MD5 of the decompressed bytes that is checked.
+    Re-packed copies differ in the SHA-256, so it is the MD5 of the decompressed bytes that is checked; of an
+    archive (format "cifar") it is that of the .gz itself.
     """
 
     name: str
@@ -30,6 +31,9 @@ class Source:
     image_size: tuple[int, int] = (28, 28)
     files: tuple[IdxFile, ...] = ()  # training images and labels, test images and labels
     url: str = ""
+    mirrors: tuple[str, ...] = ()  # where else the files are
+    format: str = "idx"  # or "cifar"
+    channels: int = 1
     torchvision_name: str = ""  # the folder that torchvision puts it in
     advice: str = ""
 
@@ -98,6 +102,7 @@ _MNIST = Source(
     train_images=60_000,
     test_images=10_000,
     url="https://ossci-datasets.s3.amazonaws.com/mnist/",
+    mirrors=("https://storage.googleapis.com/cvdf-datasets/mnist/",),
     torchvision_name="MNIST",
     files=(
         IdxFile(
@@ -123,4 +128,57 @@ _MNIST = Source(
     ),
 )
 
-SOURCES = {source.name: source for source in (_FASHION_MNIST_MINI, _FASHION_MNIST, _MNIST)}
+_CIFAR_10 = Source(
+    name="cifar-10",
+    description="small colour photographs of vehicles and animals (Krizhevsky 2009)",
+    licence="not stated",
+    class_names=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+    train_images=50_000,
+    test_images=10_000,
+    image_size=(32, 32),
+    channels=3,
+    format="cifar",
+    url="https://www.cs.toronto.edu/~kriz/",
+    files=(
+        IdxFile(
+            "cifar-10-python.tar",
+            "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+            "c58f30108f718f92721af3b95e74349a",
+        ),
+    ),
+)
+
+_THINGS = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
+dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
+leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid
+otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray
+road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm
+"""
+
+_CIFAR_100 = Source(
+    name="cifar-100",
+    description="small colour photographs of 100 kinds of things (Krizhevsky 2009)",
+    licence="not stated",
+    class_names=tuple(_THINGS.split()),
+    train_images=50_000,
+    test_images=10_000,
+    image_size=(32, 32),
+    channels=3,
+    format="cifar",
+    url="https://www.cs.toronto.edu/~kriz/",
+    files=(
+        IdxFile(
+            "cifar-100-python.tar",
+            "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+            "eb9058c3a382ffc7106e4002c42a8d85",
+        ),
+    ),
+)
+
+SOURCES = {
+    source.name: source for source in (_FASHION_MNIST_MINI, _FASHION_MNIST, _MNIST, _CIFAR_10, _CIFAR_100)
+}

@@ -25,10 +25,12 @@ from minicnn.functional.batch_norm2d import batch_norm2d_backward, batch_norm2d_
 from minicnn.functional.conv2d import conv2d_backward, conv2d_forward
 from minicnn.functional.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minicnn.functional.dropout import dropout_backward, dropout_forward
+from minicnn.functional.focal_loss import focal_loss_backward, focal_loss_forward
 from minicnn.functional.linear import linear_backward, linear_forward
 from minicnn.functional.local_response_norm import local_response_norm_backward, local_response_norm_forward
 from minicnn.functional.max_pool2d import max_pool2d_backward, max_pool2d_forward
 from minicnn.functional.mse import mse_backward, mse_forward
+from minicnn.functional.soft_cross_entropy import soft_cross_entropy_backward, soft_cross_entropy_forward
 from minicnn.functional.softmax import (
     log_softmax_backward,
     log_softmax_forward,
@@ -53,6 +55,8 @@ __all__ = [
     "dropout_forward",
     "elu_backward",
     "elu_forward",
+    "focal_loss_backward",
+    "focal_loss_forward",
     "gelu_backward",
     "gelu_forward",
     "im2col",
@@ -72,6 +76,8 @@ __all__ = [
     "relu_forward",
     "sigmoid_backward",
     "sigmoid_forward",
+    "soft_cross_entropy_backward",
+    "soft_cross_entropy_forward",
     "softmax_backward",
     "softmax_forward",
     "tanh_backward",

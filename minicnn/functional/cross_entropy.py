@@ -60,7 +60,7 @@ def cross_entropy_forward(
         return done
     labels = check_labels(logits.shape, labels, ignore_index)
     classes = logits.shape[1]
-    weight = _class_weights(xp, weight, classes, logits.dtype)
+    weight = class_weights(xp, weight, classes, logits.dtype)
 
     log_probs, _ = log_softmax_forward(logits, dim=1)
     ignored = labels == ignore_index
@@ -118,20 +118,22 @@ def check_smoothing(who: str, label_smoothing: float) -> float:
     return float(label_smoothing)
 
 
-def check_labels(logits_shape: tuple[int, ...], labels: Any, ignore_index: int = -100) -> Array:
+def check_labels(
+    logits_shape: tuple[int, ...], labels: Any, ignore_index: int = -100, *, who: str = "cross_entropy"
+) -> Array:
     """The labels as int64, checked against logits (N, K, d...): integers (N, d...) from 0 to K - 1."""
     xp = get_xp(labels)
     labels = xp.asarray(labels)
     if len(logits_shape) < 2:
         raise ShapeError(
-            f"cross_entropy expects logits (N, K), one row of K class scores per sample, got {logits_shape}: "
+            f"{who} expects logits (N, K), one row of K class scores per sample, got {logits_shape}: "
             "for a single sample use logits[None]"
         )
     expected = (logits_shape[0], *logits_shape[2:])
     classes = logits_shape[1]
     if labels.shape == logits_shape:
         raise LabelError(
-            f"cross_entropy expects one class number per sample, labels of shape {expected}, "
+            f"{who} expects one class number per sample, labels of shape {expected}, "
             f"got {labels.shape}: these look like one-hot labels; use labels.argmax(axis=1)"
         )
     if labels.shape != expected:
@@ -140,12 +142,12 @@ def check_labels(logits_shape: tuple[int, ...], labels: Any, ignore_index: int =
         else:
             advice = "check that images and labels come from the same batch"
         raise LabelError(
-            f"cross_entropy got {logits_shape[0]} rows of logits, shape {logits_shape}, and labels of shape "
+            f"{who} got {logits_shape[0]} rows of logits, shape {logits_shape}, and labels of shape "
             f"{labels.shape} where {expected} is expected: {advice}"
         )
     if labels.dtype.kind not in "iu":
         raise LabelError(
-            f"cross_entropy expects integer labels, the numbers of the classes, got dtype {labels.dtype}: "
+            f"{who} expects integer labels, the numbers of the classes, got dtype {labels.dtype}: "
             "use labels.astype(np.int64)"
         )
     labels = labels.astype(np.int64)
@@ -170,7 +172,8 @@ def _refuse_label(value: int, index: tuple[int, ...], classes: int, ignore_index
     )
 
 
-def _class_weights(xp: Any, weight: Any, classes: int, dtype: np.dtype) -> Array:
+def class_weights(xp: Any, weight: Any, classes: int, dtype: np.dtype) -> Array:
+    """One weight per class, (K,) of the logits' dtype; ones for None."""
     if weight is None:
         return xp.ones(classes, dtype=dtype)
     weight = xp.asarray(weight, dtype=dtype)

@@ -56,7 +56,7 @@ def predictions(
         axes.set_axis_off()
     for axes, index in zip(grid.flat, shown):
         right = predicted[index] == labels[index]
-        _show(axes, images[index])
+        show_image(axes, images[index])
         color = GREEN if right else RED
         axes.set_title(
             f"{names[predicted[index]]} {probabilities[index].max():.0%}", color=color, fontsize=8, pad=3
@@ -103,7 +103,7 @@ def _sheet(images: np.ndarray, columns: int) -> Picture:
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, (index, image) in zip(grid.flat, enumerate(images)):
-        _show(axes, image)
+        show_image(axes, image)
         axes.set_title(str(index), fontsize=8, pad=2)
     return figure
 
@@ -123,7 +123,7 @@ def _cut(name: str, longest: int = 15) -> str:
     return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
-def _show(axes: object, image: np.ndarray) -> None:
+def show_image(axes: object, image: np.ndarray) -> None:
     """One image (C, H, W): uint8 from 0 to 255, floats from 0 to 1; others, as normalised ones, are stretched."""
     if image.ndim != 3 or len(image) not in (1, 3):
         raise ShapeError(f"a picture is (1, H, W), grey, or (3, H, W), RGB, got {image.shape}")

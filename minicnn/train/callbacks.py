@@ -139,7 +139,7 @@ class BestWeights(Callback):
             raise TrainingError("BestWeights needs a validation set: fit(training, validation, ...)")
         # A loss that is not a number compares as neither better nor worse: here it is the worst.
         loss = record.validation_loss if math.isfinite(record.validation_loss) else math.inf
-        standing = (record.validation_accuracy or 0.0, -loss)
+        standing = (self.merit(trainer), -loss)
         if self._best is not None and standing <= self._best:
             return
         self._best, self.epoch = standing, record.epoch
@@ -148,6 +148,10 @@ class BestWeights(Callback):
             from minicnn import weights
 
             weights.save(trainer.model, self.path, {"epoch": str(record.epoch)})
+
+    def merit(self, trainer: Trainer) -> float:
+        """What is compared: the validation accuracy."""
+        return trainer.history[-1].validation_accuracy or 0.0
 
     def restore(self, model: Any) -> None:
         """Load the best weights into the model."""

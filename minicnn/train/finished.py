@@ -57,7 +57,8 @@ class FinishedRun:
     def evaluate(self, name: str | None = None, data_dir: str | PathLike[str] | None = None) -> Evaluation:
         """On the test images of a data set (default: the run's own), prepared as the run prepared its own."""
         name = self.data if name is None else name
-        bundle = data.load(name, data_dir, preprocessing=self.preprocessing)
+        on_bad_file = self.config["recipe"].get("on_bad_file", "error")
+        bundle = data.load(name, data_dir, preprocessing=self.preprocessing, on_bad_file=on_bad_file)
         if list(bundle.class_names) != self.class_names:
             raise ConfigError(
                 f"{name} has other classes ({', '.join(bundle.class_names)}) than the run knows "

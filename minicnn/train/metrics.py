@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from minicnn.errors import ConfigError, LabelError, ShapeError
+from minicnn.functional.softmax import softmax_forward
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -69,6 +70,23 @@ def class_metrics(confusion: np.ndarray) -> ClassMetrics:
     )
 
 
+def balanced_accuracy(confusion: np.ndarray) -> float:
+    """The mean recall of the classes that have samples, from a confusion matrix (K, K); nan for none.
+
+    Always guessing the largest class gives 1 / K, however large it is: Brodersen et al. 2010.
+    """
+    recall = class_metrics(confusion).recall
+    present = ~np.isnan(recall)
+    return float(recall[present].mean()) if present.any() else float("nan")
+
+
+def macro_f1(confusion: np.ndarray) -> float:
+    """The mean F1 of the classes that have samples, from a confusion matrix (K, K); nan for none."""
+    metrics = class_metrics(confusion)
+    present = metrics.support > 0
+    return float(metrics.f1[present].mean()) if present.any() else float("nan")
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """What a network made of a data set. Without class labels only the loss and outputs mean something."""
@@ -93,6 +111,19 @@ class Evaluation:
     def confusion(self) -> np.ndarray:
         """(K, K): rows true, columns predicted."""
         return confusion_matrix(self.labels, self.predictions, self.outputs.shape[1])
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(N, K): the softmax of the outputs."""
+        return softmax_forward(self.outputs, dim=1)[0]
+
+    @property
+    def balanced_accuracy(self) -> float:
+        return balanced_accuracy(self.confusion)
+
+    @property
+    def macro_f1(self) -> float:
+        return macro_f1(self.confusion)
 
     @property
     def per_class(self) -> ClassMetrics:

@@ -14,12 +14,16 @@ import numpy as np
 
 import minicnn
 from minicnn import data, models, optim, plots, schedules, weights
-from minicnn.errors import ConfigError, nearest
-from minicnn.losses import CrossEntropyLoss
+from minicnn.data.bad_files import check_policy, to_csv
+from minicnn.data.transforms.presets import augmentation, mixes_labels
+from minicnn.errors import ConfigError, DataError, nearest
+from minicnn.train.balance import BestBalancedWeights, check_balance, make_loss, make_sampler
 from minicnn.train.callbacks import BestWeights, Callback, CsvLog, Progress
+from minicnn.train.curves import precision_recall_curve, roc_curve
 from minicnn.train.metrics import Evaluation
 from minicnn.train.run_folder import RunFolder
 from minicnn.train.trainer import Trainer
+from minicnn.weights.files import write_whole
 
 # Name -> (class, its learning rate where none is given, further options). With a one-cycle
 # schedule the rate is the peak.
@@ -47,6 +51,9 @@ class Recipe:
     weight_decay: float = 1e-3
     validation: float = 0.1  # share of the training images held out to choose the best weights
     seed: int = 0
+    balance: str = "none"  # for classes of unequal size, see train/balance.py
+    augment: str = "none"  # light, strong, or a list, see data/transforms/presets.py
+    on_bad_file: str = "error"  # or skip
 
     def __post_init__(self) -> None:
         models.architecture(self.model)
@@ -63,6 +70,8 @@ class Recipe:
             raise ConfigError(f"lr must be positive, got {self.lr}")
         if self.weight_decay < 0:
             raise ConfigError(f"weight_decay must be 0 or more, got {self.weight_decay}")
+        check_balance(self.balance, mixes_labels(self.augment))
+        check_policy(self.on_bad_file)
 
 
 @dataclass(frozen=True)
@@ -90,11 +99,23 @@ def run(
     """
     # One seed, three independent streams: adding a draw in one place moves nothing elsewhere.
     model_rng, split_rng, order_rng = np.random.default_rng(recipe.seed).spawn(3)
-    bundle = data.load(recipe.data, data_dir, input_shape=models.architecture(recipe.model).input_shape)
+    bundle = data.load(
+        recipe.data, data_dir, input_shape=_input_shape(recipe.model), on_bad_file=recipe.on_bad_file
+    )
     options = {"num_classes": len(bundle.class_names), "in_channels": bundle.preprocessing.channels}
-    training, validation = bundle.train.split(recipe.validation, rng=split_rng)
+    training, validation = _held_out(bundle, recipe.validation, split_rng)
     model = models.build(recipe.model, rng=model_rng, **options)
-    batches = data.Loader(training, batch_size=recipe.batch_size, shuffle=True, rng=order_rng)
+    soft_labels = mixes_labels(recipe.augment)
+    sampler = make_sampler(recipe.balance, training.labels)
+    batches = data.Loader(
+        training,
+        batch_size=recipe.batch_size,
+        shuffle=sampler is None,
+        rng=order_rng,
+        sampler=sampler,
+        transform=augmentation(recipe.augment, training.images.shape[1:], training.num_classes),
+        workers=0 if recipe.augment == "none" else 1,
+    )
     optimizer = make_optimizer(recipe, model)
 
     folder = RunFolder.create(out, recipe.model)
@@ -118,11 +139,15 @@ def run(
             f"{len(validation):,} validation, {len(bundle.test):,} test images",
             file=sys.stderr,
         )
-    best = BestWeights(folder.weights_file)
+    if bundle.bad_files:
+        write_whole(folder.bad_files_file, to_csv(bundle.bad_files).encode(errors="surrogateescape"))
+    if not quiet:
+        _tell_of_data(bundle, folder)
+    best = (BestWeights if recipe.balance == "none" else BestBalancedWeights)(folder.weights_file)
     callbacks: list[Callback] = [CsvLog(folder.metrics_file), best]
     trainer = Trainer(
         model,
-        CrossEntropyLoss(),
+        make_loss(recipe.balance, training.labels, training.num_classes, soft_labels),
         optimizer,
         make_schedule(recipe, optimizer, steps=recipe.epochs * len(batches)),
         callbacks if quiet else [Progress(), *callbacks],
@@ -139,8 +164,40 @@ def run(
     weights.load(model, folder.weights_file)  # what the run folder holds is what is tested
     test = trainer.evaluate(bundle.test)
     result = RunResult(folder, test, best.epoch or recipe.epochs, seconds)
-    _write_results(result, trainer, bundle)
+    _write_results(result, trainer, bundle, with_curves=recipe.balance != "none")
     return result
+
+
+def _input_shape(model: str) -> data.InputShape:
+    """What the network takes; one made for grey images takes colour where the pictures have it."""
+    channels, height, width = models.architecture(model).input_shape
+    return None if channels == 1 else channels, height, width
+
+
+def _held_out(
+    bundle: data.DataBundle, share: float, rng: np.random.Generator
+) -> tuple[data.ArrayDataset, data.ArrayDataset]:
+    """Training and validation images: the source's own validation part, or a share of its training images."""
+    if bundle.validation is not None:
+        return bundle.train, bundle.validation
+    training, validation = bundle.train.split(share, rng=rng)
+    if not len(validation):
+        raise DataError(
+            f"{len(bundle.train)} training images are too few to hold out a share of {share} for validation: "
+            "add some to every class"
+        )
+    return training, validation
+
+
+def _tell_of_data(bundle: data.DataBundle, folder: RunFolder) -> None:
+    for note in bundle.notes:
+        print(f"note: {note}", file=sys.stderr)
+    if bundle.bad_files:
+        print(
+            f"note: {len(bundle.bad_files)} file(s) cannot be used and were left out, "
+            f"{folder.bad_files_file} lists them",
+            file=sys.stderr,
+        )
 
 
 def make_optimizer(recipe: Recipe, model: Any) -> optim.Optimizer:
@@ -162,13 +219,19 @@ def make_schedule(recipe: Recipe, optimizer: optim.Optimizer, steps: int) -> sch
     return None
 
 
-def _write_results(result: RunResult, trainer: Trainer, bundle: data.DataBundle) -> None:
+def _write_results(result: RunResult, trainer: Trainer, bundle: data.DataBundle, with_curves: bool) -> None:
     folder, test = result.folder, result.test
     folder.write_results(
         {
             "test_accuracy": test.accuracy,
             "test_loss": test.loss if math.isfinite(test.loss) else None,  # JSON has no nan
             "test_images": len(test.labels),
+            "test_balanced_accuracy": test.balanced_accuracy,
+            "test_macro_f1": test.macro_f1,
+            "test_recall": {
+                name: None if math.isnan(recall) else float(recall)
+                for name, recall in zip(bundle.class_names, test.per_class.recall)
+            },
             "best_epoch": result.best_epoch,
             "training_seconds": round(result.training_seconds, 2),
         }
@@ -181,5 +244,19 @@ def _write_results(result: RunResult, trainer: Trainer, bundle: data.DataBundle)
             bundle.test.images, test.labels, probabilities, bundle.class_names
         ),
     }
+    if with_curves:
+        figures["class_curves.png"] = _class_curves(test, bundle.class_names)
     for name, figure in figures.items():
         figure.savefig(folder.path / name, dpi=120)
+
+
+def _class_curves(test: Evaluation, class_names: tuple[str, ...]) -> plots.Picture:
+    """Every class against the rest, for the first ten that have samples on both sides."""
+    precision_recall, roc = {}, {}
+    for number, name in enumerate(class_names[:10]):
+        mine, scores = test.labels == number, test.probabilities[:, number]
+        if mine.any() and not mine.all():
+            found, alarms = precision_recall_curve(mine, scores), roc_curve(mine, scores)
+            precision_recall[name] = (found.recall, found.precision, found.area)
+            roc[name] = (alarms.false_positive_rate, alarms.true_positive_rate, alarms.area)
+    return plots.class_curves(precision_recall, roc)

@@ -4,6 +4,7 @@ config.json          the settings, the model, the preprocessing, the class names
 metrics.csv          one line an epoch
 best.safetensors     the weights of the best epoch
 results.json         the figures on the test set
+bad_files.csv        files of the data that could not be used, if there were any
 *.png                learning curves, confusion matrix, predictions
 """
 
@@ -29,6 +30,7 @@ class RunFolder:
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.csv"
         self.weights_file = self.path / "best.safetensors"
+        self.bad_files_file = self.path / "bad_files.csv"
         self.results_file = self.path / "results.json"
 
     @classmethod

@@ -314,4 +314,4 @@ def _count_images(batches: Any) -> int | None:
     if not isinstance(batches, Loader):
         return None
     full = len(batches) * batches.batch_size
-    return full if batches.drop_last else len(batches.dataset)
+    return full if batches.drop_last else batches.num_samples

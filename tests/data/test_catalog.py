@@ -136,7 +136,8 @@ def test_a_damaged_embedded_file_is_named(monkeypatch, tmp_path, mini):
 def test_the_catalogue_says_what_is_here(nowhere, write_source):
     write_source("mnist", nowhere / "cache" / "mnist")
     infos = {info.name: info for info in data.available()}
-    assert list(infos) == ["fashion-mnist-mini", "fashion-mnist", "mnist"]
+    assert list(infos) == ["fashion-mnist-mini", "fashion-mnist", "mnist", "cifar-10", "cifar-100"]
+    assert len(infos) == len({info.description for info in infos.values()})
     assert infos["fashion-mnist-mini"].found == catalog.EMBEDDED_FILE
     assert infos["fashion-mnist"].found is None
     assert "apt-get install dataset-fashion-mnist" in infos["fashion-mnist"].how_to_get

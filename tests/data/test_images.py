@@ -111,8 +111,11 @@ def header_of_size(width, height):
 @pytest.mark.parametrize(
     ("content", "text"),
     [
-        (b"", "is empty: expected a PNG or JPEG file"),
-        (b"just some text, called .png", "is not an image that can be read: expected a PNG or JPEG file"),
+        (b"", "is empty: expected a PNG, JPEG, GIF, BMP, WEBP, TIFF or PPM file"),
+        (
+            b"just some text, called .png",
+            "is not an image that can be read: expected a PNG, JPEG, GIF, BMP, WEBP, TIFF or PPM file",
+        ),
         (png(picture(64, 64))[:-3000], "may be damaged or cut short"),
         (header_of_size(50_000, 50_000), "exceeds limit"),
         (header_of_size(10_000, 10_000), "10000 x 10000 pixels, more than the limit of 89,478,485"),
@@ -127,10 +130,27 @@ def test_a_bad_file_is_named(path, content, text):
     assert str(path) in str(error.value)
 
 
-def test_a_gif_is_answered(path):
-    Image.fromarray(picture(channels=1)).save(path, "GIF")
-    with pytest.raises(DataError, match="expected a PNG or JPEG"):
+def test_a_gif_is_read_and_an_animation_refused(path):
+    frames = [Image.fromarray(picture(channels=1, seed=seed)) for seed in range(3)]
+    frames[0].save(path, "GIF")
+    assert read_image(path, (6, 4), 1).shape == (1, 6, 4)
+    frames[0].save(path, "GIF", save_all=True, append_images=frames[1:])
+    with pytest.raises(DataError, match="is an animation or a stack of 3 pictures: save the one that counts"):
         read_image(path, (6, 4), 1)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_large_jpeg_is_decoded_at_a_part_of_its_size(path, channels):
+    """And the result is what the whole picture would give, to two grey levels in the mean."""
+    rows, columns = np.mgrid[0:400, 0:600]
+    smooth = (127 + 60 * np.sin(rows / 40) + 60 * np.cos(columns / 55)).astype(np.uint8)
+    image = Image.fromarray(np.stack([smooth, smooth[::-1], 255 - smooth], axis=2))
+    image.save(path, "JPEG", quality=95)
+    whole = (
+        Image.open(path).convert("L" if channels == 1 else "RGB").resize((28, 28), Image.Resampling.BILINEAR)
+    )
+    expected = np.asarray(whole).reshape(28, 28, channels).transpose(2, 0, 1)
+    assert np.abs(read_image(path, (28, 28), channels).astype(int) - expected).mean() < 2
 
 
 def test_missing_files_folders_and_channels_are_named(tmp_path):
@@ -143,7 +163,7 @@ def test_missing_files_folders_and_channels_are_named(tmp_path):
 
 
 @settings(deadline=None, max_examples=150)
-@given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG"]))
+@given(data=st.data(), kind=st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM"]))
 def test_a_mutated_file_gives_pixels_or_a_data_error(tmp_path_factory, data, kind):
     file = io.BytesIO()
     Image.fromarray(picture(16, 16)).save(file, kind)

@@ -84,6 +84,9 @@ PAIRS: list[tuple[str, Draw, dict[str, Any]]] = [
     ("cross_entropy", scores, {"label_smoothing": 0.1}),
     ("cross_entropy", scores, {"reduction": "sum"}),
     ("cross_entropy", scores, {"reduction": "none"}),
+    ("focal_loss", scores, {}),
+    ("focal_loss", scores, {"gamma": 0.5, "reduction": "none"}),
+    ("soft_cross_entropy", lambda rng: (rng.standard_normal((6, 4)), rng.dirichlet(np.ones(4), 6)), {}),
     ("mse", lambda rng: (rng.standard_normal((4, 3)), rng.standard_normal((4, 3))), {}),
     ("linear", lambda rng: (rng.standard_normal((4, 3)), rng.standard_normal((2, 3)), None), {}),
     (

@@ -1,0 +1,156 @@
+"""Does augmentation help where images are few?  python -m benchmarks.augmentation
+
+LeNet-5 on 500 images of Fashion-MNIST, 50 a class, tested on all 10,000 test images, over five seeds, each with
+images of its own. First the baseline is tuned (learning rate, weight decay, number of updates) on other draws
+of 500 images and 2,000 images kept for that; then each augmentation gets the same settings and as many
+updates. The full data set must be on the machine (`minicnn data list`).
+
+Writes benchmarks/results/augmentation.json, .md and .png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from dataclasses import asdict, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.experiments import SEEDS, Settings, machine, paired_difference, train_and_test
+from minicnn import data
+from minicnn.plots.style import BLUE, GREY, new_picture
+
+RESULTS = Path(__file__).parent / "results"
+PER_CLASS = 50
+GRID = {"lr": (2e-3, 4e-3, 8e-3), "weight_decay": (1e-3, 1e-2), "updates": (250, 500, 1000)}
+TUNING_SEEDS = (100, 101)
+SPECS = ("light", "strong", "flip", "crop:2", "flip,crop:2,rotate:5", "mixup:0.2")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--specs", nargs="*", default=list(SPECS))
+    options = parser.parse_args()
+    full = data.load("fashion-mnist")
+    tuned, table = tune(full)
+    print("tuned:", tuned, flush=True)
+    accuracies: dict[str, list[float]] = {}
+    for spec in ("none", *options.specs):
+        accuracies[spec] = run(replace(tuned, augment=spec), full)
+        write(tuned, table, accuracies, len(full.test))  # after each: nothing is lost when it is stopped
+
+
+def write(
+    tuned: Settings, table: list[dict[str, Any]], accuracies: dict[str, list[float]], test_images: int
+) -> None:
+    gain = {
+        spec: paired_difference(found, accuracies["none"])
+        for spec, found in accuracies.items()
+        if spec != "none"
+    }
+    report: dict[str, Any] = {
+        "command": "python -m benchmarks.augmentation",
+        "training_images": 10 * PER_CLASS,
+        "test_images": test_images,
+        "settings": asdict(tuned),
+        "tuning": table,
+        "accuracy": accuracies,
+        "gain": gain,
+        **machine(),
+    }
+    (RESULTS / "augmentation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (RESULTS / "augmentation.md").write_text(as_text(report), encoding="utf-8")
+    if gain:
+        draw(report).savefig(RESULTS / "augmentation.png", dpi=110)
+
+
+def few(full: data.DataBundle, seed: int) -> tuple[data.ArrayDataset, data.ArrayDataset]:
+    """PER_CLASS training images of every class, and 200 a class of the others; prepared by the 500 alone."""
+    rng = np.random.default_rng(1000 + seed)
+    chosen, others = [], []
+    for label in range(10):
+        own = rng.permutation(np.flatnonzero(full.train.labels == label))
+        chosen.append(own[:PER_CLASS])
+        others.append(own[PER_CLASS : PER_CLASS + 200])
+    training = full.train.subset(np.concatenate(chosen))
+    prepared = data.Preprocessing.from_training_images(training.images)
+    rest = full.train.subset(np.concatenate(others))
+    return training.with_preprocessing(prepared), rest.with_preprocessing(prepared)
+
+
+def tune(full: data.DataBundle) -> tuple[Settings, list[dict[str, Any]]]:
+    """The settings with the best mean accuracy on images kept for that, without augmentation."""
+    table = []
+    for values in product(*GRID.values()):
+        settings = Settings(**dict(zip(GRID, values)))
+        found = [train_and_test(settings, seed, *few(full, seed)).accuracy for seed in TUNING_SEEDS]
+        table.append({**dict(zip(GRID, values)), "accuracy": statistics.mean(found)})
+        print(table[-1], flush=True)
+    best = max(table, key=lambda line: line["accuracy"])
+    return Settings(**{name: best[name] for name in GRID}), table
+
+
+def run(settings: Settings, full: data.DataBundle) -> list[float]:
+    """The test accuracy of every seed."""
+    found = []
+    for seed in SEEDS:
+        training, _ = few(full, seed)
+        assert training.preprocessing is not None
+        test = full.test.with_preprocessing(training.preprocessing)
+        found.append(train_and_test(settings, seed, training, test).accuracy)
+    print(f"{settings.augment:<24}", " ".join(f"{accuracy:.2%}" for accuracy in found), flush=True)
+    return found
+
+
+def as_text(report: dict[str, Any]) -> str:
+    settings = report["settings"]
+    lines = [
+        "# Augmentation on 500 images",
+        "",
+        f"LeNet-5 on {report['training_images']} images of Fashion-MNIST (50 a class), tested on "
+        f"{report['test_images']:,}; five seeds, each with its own 500 images. The baseline was tuned on other images "
+        f"over {len(report['tuning'])} settings; it and every augmentation train with lr {settings['lr']:g}, weight decay "
+        f"{settings['weight_decay']:g} and {settings['updates']} updates of {settings['batch_size']} images.",
+        "",
+        "| `--augment` | mean accuracy | gain over none, points | 95% interval |",
+        "|---|---|---|---|",
+    ]
+    for spec, accuracies in report["accuracy"].items():
+        gain = report["gain"].get(spec)
+        shown = (
+            "| - | - |"
+            if gain is None
+            else f"| {100 * gain['mean']:+.2f} | {100 * gain['interval_95'][0]:+.2f} to {100 * gain['interval_95'][1]:+.2f} |"
+        )
+        lines.append(f"| {spec} | {statistics.mean(accuracies):.2%} {shown}")
+    return "\n".join([*lines, "", f"`{report['command']}`; {report['machine']}.", ""])
+
+
+def draw(report: dict[str, Any]) -> Any:
+    figure = new_picture(7.5, 1.3 + 0.42 * len(report["gain"]))
+    axes = figure.subplots()
+    gains = sorted(report["gain"].items(), key=lambda item: item[1]["mean"])
+    for height, (_, gain) in enumerate(gains):
+        low, high = (100 * bound for bound in gain["interval_95"])
+        axes.plot([low, high], [height, height], color=BLUE, linewidth=2)
+        axes.plot([100 * gain["mean"]], [height], "o", color=BLUE)
+        axes.plot([100 * each for each in gain["each"]], [height] * len(gain["each"]), "|", color=GREY)
+    axes.axvline(0, color=GREY, linewidth=1)
+    axes.set(
+        yticks=range(len(gains)),
+        yticklabels=[spec for spec, _ in gains],
+        xlabel="gain in test accuracy over no augmentation, points (95% interval, five seeds)",
+    )
+    axes.grid(axis="x", alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
