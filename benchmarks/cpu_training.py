@@ -139,6 +139,8 @@ def _peak_growth(network: Network, who: str) -> float:
 
 def _small(network: Network) -> tuple[Network, int]:
     """The same kernels on less: a smaller image where the network takes any size, otherwise a smaller batch."""
+    if network.shape[1] == 224:
+        return network._replace(shape=(network.shape[0], 64, 64)), network.batch
     if network.shape[0] <= 3:
         return network, 16
     return network._replace(shape=(network.shape[0], 14, 14)), network.batch

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minicnn import layers as ours
-from minicnn.models import convnet3, lenet5
+from minicnn.models import build, convnet3, lenet5
 
 
 class Network(NamedTuple):
@@ -121,6 +121,18 @@ def _bottleneck(channels: int, side: int) -> Network:
     )
 
 
+def _published(title: str, batch: int, required: float) -> Network:
+    """A whole network at 224x224, in PyTorch by torch_models.py."""
+    name = title.lower().replace("-", "")
+
+    def theirs(nn: Any) -> Any:
+        from benchmarks import torch_models
+
+        return torch_models.build(name)
+
+    return Network(title, lambda rng: build(name, rng=rng), theirs, (3, 224, 224), batch, required)
+
+
 NETWORKS = [
     Network("LeNet-5", lambda rng: lenet5(rng=rng), torch_lenet, (1, 28, 28), 64, 2.5),
     Network("LeNet-5", lambda rng: lenet5(rng=rng), torch_lenet, (1, 28, 28), 128, 2.5),
@@ -128,6 +140,12 @@ NETWORKS = [
     Network("VGG-16 block 3 x 256@56", vgg_block, torch_vgg_block, (256, 56, 56), 4, 2.0),
     *(_basic(channels, side, 1.6) for channels, side in ((64, 56), (128, 28), (256, 14))),
     *(_bottleneck(channels, side) for channels, side in ((64, 56), (128, 28), (256, 14))),
+    _published("AlexNet", 16, 1.2),
+    _published("VGG-16", 4, 1.9),
+    _published("GoogLeNet", 8, 1.2),
+    _published("ResNet-18", 8, 1.5),
+    _published("ResNet-50", 4, 1.1),
+    _published("DenseNet-121", 4, 1.1),
 ]
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from benchmarks.networks import Network, copy_weights
 from minicnn import inference
-from minicnn.losses import CrossEntropyLoss
+from minicnn.losses import CrossEntropyLoss, WithAuxiliary
 from minicnn.optim import SGD
 
 Step = Callable[[], Any]
+AUXILIARY_WEIGHT = 0.3  # of GoogLeNet's two other outputs; networks with one output have none
 CLOCKS = {"wall": time.perf_counter, "cpu": time.thread_time}
 
 
@@ -29,7 +30,10 @@ def minicnn_steps(network: Network, batch: int) -> tuple[Step, Step]:
     if network.shape[0] > 3:
         # What enters a block comes from a layer, stored as that layer left it; PyTorch gets both layouts too.
         x = np.ascontiguousarray(x.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
-    model, loss = network.minicnn(np.random.default_rng(0)), CrossEntropyLoss()
+    model, loss = (
+        network.minicnn(np.random.default_rng(0)),
+        WithAuxiliary(CrossEntropyLoss(), AUXILIARY_WEIGHT),
+    )
     optimizer = SGD(model, lr=1e-3, momentum=0.9)
 
     def train() -> float:
@@ -63,7 +67,11 @@ def torch_steps(network: Network, batch: int, channels_last: bool) -> tuple[Step
 
     def train() -> float:
         optimizer.zero_grad()
-        value = functional.cross_entropy(module(x), labels)
+        outputs = module(x)
+        main, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+        value = functional.cross_entropy(main, labels)
+        for output in auxiliary:
+            value = value + AUXILIARY_WEIGHT * functional.cross_entropy(output, labels)
         value.backward()
         optimizer.step()
         return float(value)

@@ -162,17 +162,22 @@ def predict(
 
 
 @app.command()
-def models() -> None:
-    """List the networks with their size."""
-    from minicnn.models import ARCHITECTURES, build
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="A network, to see its blocks.", show_default="all")
+    ] = None,
+    draw: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a picture of that network, such as vgg16.png.")
+    ] = None,
+) -> None:
+    """List the networks with their size, or the blocks of one."""
+    from minicnn.models.listing import describe_all, describe_one
 
-    print(f"{'model':<12}  {'input':<11}  {'parameters':>11}  {'multiply-adds':>15}  what it is")
-    for name, entry in ARCHITECTURES.items():
-        summary = build(name).summary(entry.input_shape)
-        shape = "x".join(map(str, entry.input_shape))
-        print(
-            f"{name:<12}  {shape:<11}  {summary.parameters:>11,}  {summary.multiply_adds:>15,}  {entry.description}"
-        )
+    if draw is not None:
+        from minicnn.plots.architecture import draw_network
+
+        draw_network(model, draw)
+    print(describe_all() if model is None else describe_one(model))
 
 
 @app.command()

@@ -137,12 +137,12 @@ def orthogonal(shape: Shape, *, rng: np.random.Generator, gain: float = 1.0) -> 
 
 def uniform(shape: Shape, *, rng: np.random.Generator, low: float = 0.0, high: float = 1.0) -> np.ndarray:
     """Uniform on [low, high)."""
-    return rng.uniform(low, high, tuple(shape)).astype(np.float32)
+    return rng.uniform(low, high, tuple(shape)).astype(np.float32, copy=False)
 
 
 def normal(shape: Shape, *, rng: np.random.Generator, mean: float = 0.0, std: float = 1.0) -> np.ndarray:
     """Normal with the given mean and standard deviation."""
-    return rng.normal(mean, std, tuple(shape)).astype(np.float32)
+    return rng.normal(mean, std, tuple(shape)).astype(np.float32, copy=False)
 
 
 def constant(shape: Shape, value: float) -> np.ndarray:

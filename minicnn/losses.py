@@ -9,10 +9,12 @@ A loss keeps what its backward needs from one forward, as a layer does.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from minicnn.backend import Array, device_of, get_xp, to_device
-from minicnn.errors import CacheError, ConfigError
+from minicnn.errors import CacheError, ConfigError, ShapeError
+from minicnn.functional.check import number
 from minicnn.functional.cross_entropy import (
     check_labels,
     check_smoothing,
@@ -86,6 +88,11 @@ class CrossEntropyLoss(Loss):
         self.label_smoothing = check_smoothing("CrossEntropyLoss", label_smoothing)
 
     def forward(self, logits: Array, labels: Array) -> Array:
+        if isinstance(logits, tuple):
+            raise ShapeError(
+                f"CrossEntropyLoss takes one array of logits, got {len(logits)} ({type(logits).__name__}): for a network "
+                "with auxiliary outputs use WithAuxiliary(CrossEntropyLoss(), 0.3), or build it with aux_logits=False"
+            )
         # The weights are a constant of the loss, so they follow the logits to their device.
         weight = None if self.weight is None else to_device(self.weight, device_of(logits))
         loss, cache = cross_entropy_forward(
@@ -125,6 +132,58 @@ class MSELoss(Loss):
 
     def __repr__(self) -> str:
         return f"MSELoss(reduction={self.reduction!r})"
+
+
+class WithAuxiliary(Loss):
+    """The loss of a network with several outputs: that of the first, and a share of each other's.
+
+        L = loss(outputs[0], labels) + weight Σᵢ loss(outputs[i], labels),  i ≥ 1
+
+    For GoogLeNet's auxiliary classifiers (Szegedy et al. 2015, section 5: weight 0.3). In evaluation, where
+    the network gives one output, it is that one's loss. backward gives a tuple like the one that came.
+    """
+
+    def __init__(self, loss: Loss, weight: float = 0.3) -> None:
+        if not isinstance(loss, Loss):
+            raise ConfigError(f"WithAuxiliary takes a loss object, such as CrossEntropyLoss(), got {loss!r}")
+        self.loss = loss
+        self.weight = number("WithAuxiliary", "weight", weight)
+
+    @property
+    def reduction(self) -> str:
+        return getattr(self.loss, "reduction", "mean")
+
+    def forward(self, logits: Any, labels: Array) -> Array:
+        """logits: an array (N, K), or a (named) tuple of such; labels as the inner loss takes them."""
+        outputs = logits if isinstance(logits, tuple) else (logits,)
+        total, criteria = None, []
+        for output in outputs:
+            criterion = copy.copy(self.loss)  # each output's loss keeps its own cache
+            value = criterion.forward(output, labels)
+            total = value if total is None else _zero_d(total + self.weight * value)
+            criteria.append(criterion)
+        if total is None:
+            raise ShapeError("WithAuxiliary got an empty tuple: the network must give at least one output")
+        return self.keep(total, (logits, criteria))
+
+    def backward(self, dloss: Array | None = None) -> Any:
+        dloss, (logits, criteria) = self.take(dloss)
+        main, *others = criteria
+        gradients = [
+            main.backward(dloss),
+            *(other.backward(_zero_d(self.weight * dloss)) for other in others),
+        ]
+        if not isinstance(logits, tuple):
+            return gradients[0]
+        return type(logits)(*gradients) if hasattr(logits, "_fields") else tuple(gradients)
+
+    def __repr__(self) -> str:
+        return f"WithAuxiliary({self.loss!r}, weight={self.weight})"
+
+
+def _zero_d(value: Array) -> Array:
+    """NumPy makes scalars of sums of 0-d arrays; a loss is an array."""
+    return get_xp(value).asarray(value)
 
 
 class FocalLoss(Loss):

@@ -1,12 +1,14 @@
 """The loss objects: what they return, keep and refuse."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 
-from minicnn.errors import CacheError, ConfigError
+from minicnn.errors import CacheError, ConfigError, ShapeError
 from minicnn.functional.cross_entropy import cross_entropy_backward, cross_entropy_forward
 from minicnn.layers.inference import inference
-from minicnn.losses import CrossEntropyLoss, Loss, MSELoss
+from minicnn.losses import CrossEntropyLoss, Loss, MSELoss, WithAuxiliary
 
 
 @pytest.fixture
@@ -97,3 +99,70 @@ def test_a_loss_of_ones_own_says_what_it_must_define():
         Mine()(np.zeros(1), np.zeros(1))
     with pytest.raises(NotImplementedError, match="Mine must define backward"):
         Mine().backward()
+
+
+# ---- auxiliary outputs
+
+
+class Outputs(NamedTuple):
+    logits: np.ndarray
+    aux: np.ndarray
+
+
+def test_auxiliary_outputs_count_with_their_weight(rng):
+    labels = np.array([0, 2, 1])
+    main, aux = (rng.standard_normal((3, 4)) for _ in range(2))
+    loss, plain = (
+        WithAuxiliary(CrossEntropyLoss(label_smoothing=0.1), 0.3),
+        CrossEntropyLoss(label_smoothing=0.1),
+    )
+    value = loss(Outputs(main, aux), labels)
+    assert isinstance(value, np.ndarray)
+    assert value.shape == ()
+    assert value == pytest.approx(float(plain(main, labels)) + 0.3 * float(plain(aux, labels)), rel=1e-14)
+    gradient = loss.backward()
+    assert isinstance(gradient, Outputs)
+    plain(main, labels)
+    np.testing.assert_array_equal(gradient.logits, plain.backward())
+    plain(aux, labels)
+    np.testing.assert_allclose(gradient.aux, 0.3 * plain.backward(), rtol=1e-14)
+    assert gradient.aux.dtype == np.float64
+
+
+def test_one_output_is_that_ones_loss(logits):
+    """So the same loss evaluates a network that was trained with it."""
+    labels = np.array([0, 1, 2, 0])
+    loss, plain = WithAuxiliary(CrossEntropyLoss()), CrossEntropyLoss()
+    assert float(loss(logits, labels)) == float(plain(logits, labels))
+    np.testing.assert_array_equal(loss.backward(), plain.backward())
+    value = loss((logits, logits), labels)
+    assert value.dtype == np.float32
+    assert isinstance(loss.backward(), tuple)
+
+
+def test_with_auxiliary_keeps_the_contract_of_a_loss(logits):
+    labels = np.array([0, 1, 2, 0])
+    loss = WithAuxiliary(CrossEntropyLoss(reduction="sum"), 0.5)
+    assert loss.reduction == "sum"
+    with pytest.raises(CacheError):
+        loss.backward()
+    loss((logits, logits), labels)
+    loss.backward()
+    with pytest.raises(CacheError):
+        loss.backward()
+    with inference():
+        loss((logits, logits), labels)
+    with pytest.raises(CacheError):
+        loss.backward()
+    assert loss.loss._kept is None, "the loss that was given is used, not filled"
+
+
+def test_what_is_no_loss_or_no_output_is_refused(logits):
+    with pytest.raises(ConfigError, match="takes a loss object, such as"):
+        WithAuxiliary(CrossEntropyLoss)
+    with pytest.raises(ConfigError, match="weight must be a number"):
+        WithAuxiliary(CrossEntropyLoss(), "0.3")
+    with pytest.raises(ShapeError, match="empty tuple"):
+        WithAuxiliary(CrossEntropyLoss())((), LABELS)
+    with pytest.raises(ShapeError, match="takes one array of logits, got 2"):
+        CrossEntropyLoss()((logits, logits), LABELS)

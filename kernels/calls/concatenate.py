@@ -22,6 +22,10 @@ def forward(parts: list[np.ndarray]) -> np.ndarray:
     return y
 
 
-def put(x: np.ndarray, y: np.ndarray) -> None:
-    """y = x for y a slice of channels of an array that is stored channels-last."""
-    rows.copy(as_rows(x), as_rows(y), x.shape[1])
+def put(x: np.ndarray, y: np.ndarray) -> bool:
+    """y = x for a slice of channels y of an array that is stored channels-last; False, and nothing done, for another."""
+    target = as_rows(y)
+    if not np.may_share_memory(target, y):
+        return False
+    rows.copy(as_rows(x), target, x.shape[1])
+    return True

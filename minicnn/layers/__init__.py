@@ -2,8 +2,10 @@
 
 from minicnn.layers.activation import ELU, GELU, Identity, LeakyReLU, LogSoftmax, ReLU, Sigmoid, Softmax, Tanh
 from minicnn.layers.base import Buffer, Layer, Parameter
-from minicnn.layers.containers import Concat, DenseConcat, Residual, Sequential
+from minicnn.layers.checkpoint import Checkpoint
+from minicnn.layers.containers import Concat, Residual, Sequential
 from minicnn.layers.conv import Conv2d
+from minicnn.layers.dense import DenseConcat
 from minicnn.layers.dropout import Dropout
 from minicnn.layers.inference import inference
 from minicnn.layers.linear import Flatten, Linear
@@ -17,6 +19,7 @@ __all__ = [
     "AvgPool2d",
     "BatchNorm2d",
     "Buffer",
+    "Checkpoint",
     "Concat",
     "Conv2d",
     "DenseConcat",

@@ -184,7 +184,7 @@ class Layer:
         """(dotted name, layer) of this layer (its name is the prefix) and everything below it."""
         yield prefix, self
         for name, child in self.children():
-            yield from child.named_layers(f"{prefix}.{name}" if prefix else name)
+            yield from child.named_layers(dotted(prefix, name))
 
     def leaves(self) -> Iterator[tuple[str, Layer]]:
         """(dotted name, layer) of every layer that has no children: those that compute."""
@@ -334,12 +334,17 @@ def backward_into(layer: Layer, dy: Array, need_dx: bool) -> Array | None:
     return None
 
 
+def dotted(prefix: str, name: str) -> str:
+    """ "layer1" and "conv1" -> "layer1.conv1". A child without a name, as Checkpoint's, bears its parent's."""
+    return f"{prefix}.{name}" if prefix and name else prefix or name
+
+
 def _named(layer: Layer, kind: type, prefix: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in vars(layer).items():
         if isinstance(value, kind):
-            yield prefix + name, value
+            yield dotted(prefix, name), value
     for name, child in layer.children():
-        yield from _named(child, kind, f"{prefix}{name}.")
+        yield from _named(child, kind, dotted(prefix, name))
 
 
 def _set_retired(value: Any, retired: bool) -> None:

@@ -10,7 +10,7 @@ from minicnn.kernels.choice import kernel_for
 from minicnn.kernels.table import Shaped
 from minicnn.layers.activation import Identity, ReLU
 from minicnn.layers.base import Layer
-from minicnn.layers.fusion import backward_chain, backward_fork, forward_chain, naming
+from minicnn.layers.fusion import backward_chain, backward_fork, forward_chain
 from minicnn.layers.residual import residual_backward, residual_forward
 
 
@@ -110,32 +110,6 @@ class Concat(_Collection):
 
     def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
         return backward_fork(list(self), split(dy, self.take_cache()), need_dx)
-
-
-class DenseConcat(_Collection):
-    """Every layer sees all features before it, and adds its own (Huang et al. 2017, eq. 2).
-
-    x_0 = x,  x_l = f_l([x_0, ..., x_{l-1}]),  y = [x_0, ..., x_L], concatenated along channels.
-    """
-
-    can_skip_dx = False  # the input's gradient is needed on the way to every layer's
-
-    def forward(self, x: Array) -> Array:
-        features = [x]
-        for name, layer in self.children():
-            with naming(name, layer):
-                features.append(layer(concatenate(features)))
-        self.cache = [feature.shape[1] for feature in features]
-        return concatenate(features)
-
-    def backward(self, dy: Array) -> Array:
-        channels = self.take_cache()
-        dfeatures = split(dy, channels)
-        for layer in reversed(list(self)):
-            # The last features are complete: nothing later used them. What they were made of gets its share.
-            through = split(layer.backward(dfeatures.pop()), channels[: len(dfeatures)])
-            dfeatures = [dfeature + part for dfeature, part in zip(dfeatures, through)]
-        return dfeatures[0]
 
 
 def concatenate(parts: list[Array]) -> Array:

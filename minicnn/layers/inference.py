@@ -19,9 +19,12 @@ def is_inference() -> bool:
 
 
 @contextmanager
-def inference() -> Iterator[None]:
-    """Inside, no layer keeps what backward would need. It does not switch to eval mode."""
-    token = _inference.set(True)
+def inference(mode: bool = True) -> Iterator[None]:
+    """Inside, no layer keeps what backward would need. It does not switch to eval mode.
+
+    inference(False) undoes an outer one.
+    """
+    token = _inference.set(mode)
     try:
         yield
     finally:

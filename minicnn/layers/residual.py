@@ -24,10 +24,13 @@ from minicnn.layers.sums import add
 
 
 def residual_forward(
-    body: Sequence[tuple[str, Layer]], shortcut: Layer, relu: ReLU | None, x: Array
+    body: Sequence[tuple[str, Layer]], shortcut: Layer | None, relu: ReLU | None, x: Array
 ) -> Array:
-    """relu(body(x) + shortcut(x)). body: its layers with their names, in order. Raises ShapeError."""
-    along_shortcut = shortcut(x)
+    """relu(body(x) + shortcut(x)). body: its layers with their names, in order. Raises ShapeError.
+
+    A shortcut of None is the identity; a relu of None is none.
+    """
+    along_shortcut = x if shortcut is None else shortcut(x)
     y = forward_chain(body[:-1], x)
     last = body[-1][1]
     if relu is not None and is_plain(relu, ReLU) and is_plain(last, BatchNorm2d) and not is_reference():
@@ -43,7 +46,7 @@ def residual_forward(
 
 
 def residual_backward(
-    body: Sequence[Layer], shortcut: Layer, relu: ReLU | None, dy: Array, need_dx: bool = True
+    body: Sequence[Layer], shortcut: Layer | None, relu: ReLU | None, dy: Array, need_dx: bool = True
 ) -> Array | None:
     """The forward reversed: a sum hands dy to both its terms, a fork sums. dx, or None if not needed."""
     if relu is not None:
@@ -51,12 +54,17 @@ def residual_backward(
     *front, last = body
     if getattr(last.cache, "added_shortcut", False):
         dy, through_shortcut = last.backward_shortcut(dy)  # type: ignore[attr-defined]
-        through_shortcut = backward_into(shortcut, through_shortcut, need_dx)
-        if is_plain(shortcut, Identity) or gives_away(shortcut):  # batch norm's own array, or a fresh one
+        ours = shortcut is None or is_plain(shortcut, Identity) or gives_away(shortcut)
+        through_shortcut = _through(shortcut, through_shortcut, need_dx)
+        if ours:  # the array that batch norm made for the shortcut, or one made from it
             return backward_chain(front, dy, need_dx, onto=through_shortcut)
         return _sum(backward_chain(front, dy, need_dx), through_shortcut)
     through_body = backward_chain(body, dy, need_dx)
-    return _sum(through_body, backward_into(shortcut, dy, need_dx))
+    return _sum(through_body, _through(shortcut, dy, need_dx))
+
+
+def _through(shortcut: Layer | None, dy: Array, need_dx: bool) -> Array | None:
+    return dy if shortcut is None else backward_into(shortcut, dy, need_dx)
 
 
 def _sum(a: Array | None, b: Array | None) -> Array | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from minicnn.backend import Array, device_of, to_device
 from minicnn.errors import WeightsError
-from minicnn.layers.base import Buffer, Layer, Parameter
+from minicnn.layers.base import Buffer, Layer, Parameter, dotted
 
 
 class LoadReport(NamedTuple):
@@ -36,9 +36,9 @@ def named_state(layer: Layer, prefix: str = "") -> Iterator[tuple[str, Parameter
     for kind in (Parameter, Buffer):
         for name, value in attributes:
             if isinstance(value, kind):
-                yield prefix + name, value
+                yield dotted(prefix, name), value
     for name, child in layer.children():
-        yield from named_state(child, f"{prefix}{name}.")
+        yield from named_state(child, dotted(prefix, name))
 
 
 def load_state(layer: Layer, state: Mapping[str, Array], strict: bool) -> LoadReport:

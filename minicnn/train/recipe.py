@@ -147,7 +147,9 @@ def run(
     callbacks: list[Callback] = [CsvLog(folder.metrics_file), best]
     trainer = Trainer(
         model,
-        make_loss(recipe.balance, training.labels, training.num_classes, soft_labels),
+        models.loss_for(
+            recipe.model, make_loss(recipe.balance, training.labels, training.num_classes, soft_labels)
+        ),
         optimizer,
         make_schedule(recipe, optimizer, steps=recipe.epochs * len(batches)),
         callbacks if quiet else [Progress(), *callbacks],

@@ -162,7 +162,7 @@ class Trainer:
         self.batch_size = len(x)
         self._images += len(x)
         self._loss_sum += self.batch_loss * len(x)
-        self._count_right(logits, labels)
+        self._count_right(logits[0] if isinstance(logits, tuple) else logits, labels)  # the main output first
 
     def _step_schedule_by_epoch(self) -> None:
         if not getattr(self.schedule, "needs_metric", False):

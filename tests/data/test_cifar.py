@@ -115,7 +115,9 @@ class Open:
         return open, ("x", "w")
 
 
-@pytest.mark.parametrize("evil", [Evil(), Open(), {"data": Evil()}, [np.zeros], np.dtype, Path("x")], ids=range(6))
+@pytest.mark.parametrize(
+    "evil", [Evil(), Open(), {"data": Evil()}, [np.zeros], np.dtype, Path("x")], ids=range(6)
+)
 def test_a_pickle_that_would_do_something_is_refused_by_name(evil):
     for protocol in range(6):
         with pytest.raises(DataError, match=r"no data: it is not read|does more than hold data"):

@@ -57,6 +57,19 @@ def _residual(rng: np.random.Generator) -> L.Layer:
     return L.Residual(body, shortcut)
 
 
+def _dense(rng: np.random.Generator) -> L.Layer:
+    def layer(channels: int) -> L.Layer:
+        conv = L.Conv2d(channels, 2, 3, padding=1, bias=False, rng=rng)
+        return L.Sequential(_randomised(L.BatchNorm2d(channels), rng), L.ReLU(), conv)
+
+    return L.DenseConcat(layer(3), layer(5))
+
+
+def _checkpoint(rng: np.random.Generator) -> L.Layer:
+    conv, norm = L.Conv2d(3, 4, 2, bias=False, rng=rng), _randomised(L.BatchNorm2d(4), rng)
+    return L.Checkpoint(L.Sequential(conv=conv, bn=norm, relu=L.ReLU()))
+
+
 def _network(rng: np.random.Generator) -> L.Layer:
     return L.Sequential(
         L.Conv2d(3, 4, 3, padding=1, rng=rng),
@@ -105,5 +118,8 @@ CASES = [
     Case("Residual-projection", _residual, IMAGE, mixes_samples=True, needs_samples=True),
     Case("Concat", lambda rng: L.Concat(L.Conv2d(3, 2, 1, rng=rng), L.ReLU(), L.Conv2d(3, 1, 3, padding=1, rng=rng)), IMAGE, kinks=True),
     Case("DenseConcat", lambda rng: L.DenseConcat(L.Conv2d(3, 2, 3, padding=1, rng=rng), L.Conv2d(5, 2, 1, rng=rng), L.Tanh()), IMAGE),
+    Case("DenseConcat-kinks", _dense, IMAGE, kinks=True, mixes_samples=True, needs_samples=True),
+    Case("Checkpoint", lambda rng: L.Checkpoint(L.Conv2d(3, 4, 2, rng=rng)), IMAGE),
+    Case("Checkpoint-all", _checkpoint, IMAGE, kinks=True, mixes_samples=True, needs_samples=True),
     Case("network", _network, IMAGE),
 ]  # fmt: skip

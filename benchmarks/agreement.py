@@ -1,0 +1,293 @@
+"""Every architecture beside PyTorch's, with the same weights:  python -m benchmarks.agreement
+
+Names and shapes; logits in evaluation; parameter gradients in training with dropout off, in float64
+and in float32. torchvision's networks where it is installed, else those of benchmarks/torch_models.py.
+Writes benchmarks/results/agreement.json and .md. Takes half an hour; --only resnet50 updates one line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import torch_models
+from benchmarks.seeded import seeded_state
+from minicnn.kernels import using
+from minicnn.layers import Layer, inference
+from minicnn.layers.state import named_state
+from minicnn.losses import CrossEntropyLoss, WithAuxiliary
+from minicnn.models.measure import weightless
+
+RESULTS = Path(__file__).parent / "results"
+AUXILIARY_WEIGHT = 0.3
+Arrays = dict[str, np.ndarray]
+ORDER = sorted(torch_models.NAMES, key=lambda name: name.startswith("vgg"))  # the quick first
+# Without batch norm rounding errors are small enough to be seen beside a ReLU that flips: worth a median.
+SMOOTH = ("alexnet", "vgg11")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default="", help="networks whose name begins with this")
+    parser.add_argument("--missing", action="store_true", help="only those that the table lacks")
+    options = parser.parse_args()
+    lines = _read()
+    for name in ORDER:
+        if name.startswith(options.only) and not (options.missing and name in lines):
+            start = time.perf_counter()
+            lines[name] = measure(name)
+            print(json.dumps(lines[name]), f"{time.perf_counter() - start:.0f} s", flush=True)
+            _write([lines[name] for name in torch_models.NAMES if name in lines])
+
+
+def measure(name: str, num_classes: int = 1000) -> dict[str, Any]:
+    """One line of the table."""
+    return {
+        "network": name,
+        "names_and_shapes_equal": names_and_shapes(name) == torch_names_and_shapes(name),
+        "logits_float64": logits_difference(name, np.float64, side=64, batch=2, num_classes=num_classes),
+        "logits_float32_224": logits_difference(name, np.float32, side=224, batch=2, num_classes=num_classes),
+        "gradients_float64": gradient_difference(name, side=64, batch=4, num_classes=num_classes),
+        **float32_distances(
+            name, seeds=(7, 8, 9) if name in SMOOTH else (7,), side=224, batch=2, num_classes=num_classes
+        ),
+    }
+
+
+# ---- the four comparisons
+
+
+def names_and_shapes(name: str) -> list[tuple[str, tuple[int, ...]]]:
+    return [(key, holder.value.shape) for key, holder in named_state(weightless(name))]
+
+
+def torch_names_and_shapes(name: str) -> list[tuple[str, tuple[int, ...]]]:
+    return [(key, tuple(value.shape)) for key, value in torch_network(name, 1000).state_dict().items()]
+
+
+def logits_difference(name: str, dtype: Any, **options: Any) -> float:
+    """The largest difference of logits in evaluation, in units of the largest logit."""
+    return relative(ours_logits(name, dtype, **options), torch_logits(name, dtype, **options))
+
+
+def gradient_difference(name: str, **options: Any) -> float:
+    """The largest difference of any parameter's gradient in float64, in units of that array's largest.
+
+    Biases in front of a batch norm have the gradient zero; what both give for them is rounding, and is
+    measured in units of the same convolution's weight gradient.
+    """
+    theirs = torch_gradients(name, np.float64, **options)
+    mine = ours_gradients(name, np.float64, **options)
+    assert list(mine) == list(theirs)
+    return max(
+        relative(mine[key], theirs[key], np.abs(theirs[weight_beside(key, theirs)]).max()) for key in theirs
+    )
+
+
+def float32_distances(name: str, *, seeds: tuple[int, ...], **options: Any) -> dict[str, float]:
+    """How far float32 gradients are from PyTorch's float64 gradient: relative, L2, over all parameters.
+
+    Ours by the kernels and PyTorch's, and the median over the arrays of the ratio of the two; for some
+    ours by the NumPy definitions too. Medians over batches: where a value lies within a rounding error of
+    a ReLU's corner, either side may fall on the other side of it, which counts a thousand times more than
+    all rounding errors together.
+    """
+    found: list[dict[str, float]] = []
+    for seed in seeds:
+        exact = torch_gradients(name, np.float64, seed=seed, **options)
+        theirs = distances(torch_gradients(name, np.float32, seed=seed, **options), exact)
+        mine = distances(ours_gradients(name, np.float32, seed=seed, **options), exact)
+        measured = {"float32_distance_224": mine.pop("all"), "torch_float32_distance_224": theirs.pop("all")}
+        measured["median_ratio_of_arrays"] = float(np.median([mine[key] / theirs[key] for key in mine]))
+        if name in SMOOTH:
+            with using("reference"):
+                defined = distances(ours_gradients(name, np.float32, seed=seed, **options), exact)
+            measured["definition_float32_distance_224"] = defined["all"]
+        found.append(measured)
+    return {key: float(np.median([each[key] for each in found])) for key in found[0]}
+
+
+def distances(gradients: Arrays, exact: Arrays) -> dict[str, float]:
+    squares = {key: float(np.sum((gradients[key] - exact[key]) ** 2)) for key in exact}
+    norms = {key: float(np.sum(exact[key] ** 2)) for key in exact}
+    meaningful = [key for key in exact if weight_beside(key, exact) == key]
+    result = {key: (squares[key] / norms[key]) ** 0.5 for key in meaningful}
+    return {**result, "all": (sum(squares.values()) / sum(norms.values())) ** 0.5}
+
+
+def relative(actual: np.ndarray, expected: np.ndarray, scale: float | None = None) -> float:
+    return float(np.abs(actual - expected).max() / (np.abs(expected).max() if scale is None else scale))
+
+
+def weight_beside(key: str, gradients: Arrays) -> str:
+    """The array that a gradient is measured by: itself, but for a bias that a batch norm makes useless."""
+    weight = key.removesuffix("bias") + "weight"
+    useless = key.endswith("bias") and gradients[weight].ndim == 4
+    useless = useless and np.abs(gradients[key]).max() < 1e-9 * np.abs(gradients[weight]).max()
+    return weight if useless else key
+
+
+# ---- the two sides
+
+
+def images(side: int, batch: int, num_classes: int, seed: int = 7) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((batch, 3, side, side)), rng.integers(0, num_classes, batch)
+
+
+def our_network(name: str, dtype: Any, num_classes: int, width: float) -> Layer:
+    """Seeded, dropout off."""
+    options: dict[str, Any] = {}
+    if name == "alexnet" or name.startswith("vgg"):
+        options = {"dropout": 0.0}
+    if name == "googlenet":
+        options = {"dropout": 0.0, "dropout_aux": 0.0}
+    model = weightless(name, num_classes=num_classes, width=width, **options).astype(dtype)
+    model.load_state_dict(seeded_state((key, holder.value.shape) for key, holder in named_state(model)))
+    return model
+
+
+def ours_logits(
+    name: str, dtype: Any, *, side: int, batch: int, num_classes: int, width: float = 1.0
+) -> np.ndarray:
+    model = our_network(name, dtype, num_classes, width).eval()
+    with inference():
+        return model(images(side, batch, num_classes)[0].astype(dtype))
+
+
+def ours_gradients(
+    name: str, dtype: Any, *, side: int, batch: int, num_classes: int, width: float = 1.0, seed: int = 7
+) -> Arrays:
+    model = our_network(name, dtype, num_classes, width)
+    x, labels = images(side, batch, num_classes, seed)
+    loss = WithAuxiliary(CrossEntropyLoss(), AUXILIARY_WEIGHT)
+    loss(model(x.astype(dtype)), labels)
+    model.backward(loss.backward(), need_dx=False)  # type: ignore[call-arg]
+    return {key: parameter.grad for key, parameter in model.named_parameters()}
+
+
+def torch_network(name: str, num_classes: int, width: float = 1.0) -> Any:
+    """torchvision's network where there is one, dropout off."""
+    import torch
+
+    try:
+        from torchvision import models
+    except (ImportError, RuntimeError):  # RuntimeError: a torchvision that does not fit torch
+        models = None
+    if models is None or width != 1:
+        module = torch_models.build(name, num_classes, width)
+    else:
+        quick = {"init_weights": False} if name == "googlenet" or name.startswith("vgg") else {}
+        module = getattr(models, name)(num_classes=num_classes, **quick)
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    return module
+
+
+def _seeded_torch(name: str, dtype: Any, num_classes: int, width: float) -> Any:
+    import torch
+
+    module = torch_network(name, num_classes, width).to(_torch_dtype(dtype))
+    state = seeded_state((key, tuple(value.shape)) for key, value in module.state_dict().items())
+    module.load_state_dict({key: torch.from_numpy(value) for key, value in state.items()})
+    return module
+
+
+def _torch_dtype(dtype: Any) -> Any:
+    import torch
+
+    return torch.float64 if dtype == np.float64 else torch.float32
+
+
+def torch_logits(
+    name: str, dtype: Any, *, side: int, batch: int, num_classes: int, width: float = 1.0
+) -> np.ndarray:
+    import torch
+
+    module = _seeded_torch(name, dtype, num_classes, width).eval()
+    x = torch.from_numpy(images(side, batch, num_classes)[0]).to(_torch_dtype(dtype))
+    with torch.inference_mode():
+        return module(x).numpy()
+
+
+def torch_gradients(
+    name: str, dtype: Any, *, side: int, batch: int, num_classes: int, width: float = 1.0, seed: int = 7
+) -> Arrays:
+    import torch
+
+    module = _seeded_torch(name, dtype, num_classes, width).train()
+    x, labels = (torch.from_numpy(array) for array in images(side, batch, num_classes, seed))
+    outputs = module(x.to(_torch_dtype(dtype)))
+    main, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+    cross_entropy = torch.nn.functional.cross_entropy
+    loss = cross_entropy(main, labels)
+    for output in auxiliary:
+        loss = loss + AUXILIARY_WEIGHT * cross_entropy(output, labels)
+    loss.backward()
+    gradients = {key: parameter.grad.numpy() for key, parameter in module.named_parameters()}
+    del module, outputs, loss
+    gc.collect()
+    return gradients
+
+
+# ---- what is written
+
+
+def _read() -> dict[str, dict[str, Any]]:
+    path = RESULTS / "agreement.json"
+    return (
+        {line["network"]: line for line in json.loads(path.read_text())["networks"]} if path.exists() else {}
+    )
+
+
+def _write(lines: list[dict[str, Any]]) -> None:
+    import torch
+
+    try:
+        import torchvision
+
+        against = f"torchvision {torchvision.__version__}, torch {torch.__version__}"
+    except (ImportError, RuntimeError):
+        against = f"benchmarks/torch_models.py, torch {torch.__version__}"
+    machine = {"against": against, "numpy": np.__version__, "python": platform.python_version()}
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "agreement.json").write_text(
+        json.dumps({"versions": machine, "networks": lines}, indent=1) + "\n"
+    )
+    text = [
+        "# The architectures beside PyTorch's\n",
+        f"Against {against}. Same seeded weights, batch norm's statistics randomised. `python -m benchmarks.agreement`.\n",
+        "- names: names, shapes and order of the state dict.",
+        "- logits: evaluation, largest difference in units of the largest logit; float64 at 64x64, float32 at 224x224.",
+        "- gradients: training with dropout off, batch 4 at 64x64 in float64, largest difference of any array in units "
+        "of its largest entry.",
+        "- float32: at 224x224, batch 2, distance of all gradients together from PyTorch's float64 gradient "
+        "(relative, L2): by our kernels, by our NumPy definitions, and PyTorch's own; ratio of the first and the last, and "
+        "the median over the arrays of each one's ratio. For AlexNet and VGG-11 medians of three batches.\n",
+        "| network | names | logits float64 | logits float32 | gradients float64 | float32, kernels | definitions | PyTorch's | ratio | median array |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        mine, theirs = line["float32_distance_224"], line["torch_float32_distance_224"]
+        defined = line.get("definition_float32_distance_224")
+        median = f"{line['median_ratio_of_arrays']:.2f}" if "median_ratio_of_arrays" in line else "-"
+        text.append(
+            f"| {line['network']} | {'equal' if line['names_and_shapes_equal'] else 'DIFFERENT'} "
+            f"| {line['logits_float64']:.1e} | {line['logits_float32_224']:.1e} | {line['gradients_float64']:.1e} "
+            f"| {mine:.1e} | {f'{defined:.1e}' if defined else '-'} | {theirs:.1e} | {mine / theirs:.2f} | {median} |"
+        )
+    (RESULTS / "agreement.md").write_text("\n".join(text) + "\n")
+
+
+if __name__ == "__main__":
+    main()
