@@ -4,6 +4,8 @@
 #   make test         all tests but the longest (under 10 minutes on two cores)
 #   make lint         ruff and mypy
 #   make test-slow    the long sweeps          make test-torch   comparisons with PyTorch
+#   make cuda-check   compiles the CUDA kernels for three GPU generations (no GPU needed)
+#   make gpu-check OUT=folder   on a machine with a GPU: its tests, then the benchmark
 #   make bench        training speed and memory beside PyTorch, which it installs (about 6 minutes)
 #   make notebooks    executes the notebooks   make bench-accuracy   the README's accuracies
 #   make clean        removes the environment and caches (never runs/)
@@ -17,9 +19,11 @@ BASE := $(VENV)/.installed
 TEST := $(VENV)/.installed-test
 LINT := $(VENV)/.installed-lint
 TORCH := $(VENV)/.installed-torch
+NVRTC := $(VENV)/.installed-nvrtc
+OUT ?= gpu-check
 WORKERS ?= 2
 
-.PHONY: train test lint format test-slow test-torch notebooks bench bench-accuracy bench-gradcheck clean
+.PHONY: train test lint format test-slow test-torch cuda-check gpu-check notebooks bench bench-accuracy bench-gradcheck clean
 
 train: $(BASE)
 	$(BIN)/minicnn train
@@ -32,6 +36,13 @@ test-slow: $(TEST)
 
 test-torch: $(TORCH)
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m torch
+
+cuda-check: $(NVRTC)
+	$(BIN)/python -m scripts.compile_cuda
+
+# With the python3 that is there, whose packages it names where some are missing: nothing is installed.
+gpu-check:
+	$(PYTHON) -m benchmarks.gpu_check $(OUT)
 
 lint: $(LINT)
 	$(BIN)/ruff check .
@@ -75,6 +86,10 @@ $(TEST): pyproject.toml $(BASE)
 
 $(LINT): pyproject.toml $(BASE)
 	$(BIN)/python -m pip install --quiet -e ".[lint]"
+	@touch $@
+
+$(NVRTC): pyproject.toml $(BASE)
+	$(BIN)/python -m pip install --quiet -e ".[cuda-check]"
 	@touch $@
 
 $(TORCH): pyproject.toml $(TEST)

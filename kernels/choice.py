@@ -22,12 +22,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minicnn.backend import device_of
 from minicnn.errors import ConfigError, nearest
+from minicnn.kernels.cuda_table import CUDA_TABLE
+from minicnn.kernels.emulated import runner
 from minicnn.kernels.table import TABLE, Row
 
 # "im2col" is what the definition of convolution does; the two names are one.
 DEFINITION = ("reference", "im2col")
-_NAMES = {row.algorithm for rows in TABLE.values() for row in rows} | {"auto", *DEFINITION}
+_TABLES = {"cpu": TABLE, "cuda": CUDA_TABLE}
+_ROWS = [row for table in _TABLES.values() for rows in table.values() for row in rows]
+_NAMES = {row.algorithm for row in _ROWS} | {"auto", *DEFINITION}
 _FLOAT32 = np.dtype(np.float32)
 
 
@@ -72,9 +77,14 @@ def is_reference() -> bool:
 def kernel_for(operation: str, x: Any, case: tuple) -> Any:
     """The module whose kernels compute this case, or None: then the definition does.
 
-    x is any of the arrays; only NumPy's float32 arrays have kernels here.
+    x is any of the arrays. NumPy's float32 arrays have kernels on the CPU, CuPy's of both dtypes on
+    the GPU; inside emulated() NumPy's take those.
     """
-    if type(x) is not np.ndarray or (x.dtype is not _FLOAT32 and x.dtype != _FLOAT32):
+    if type(x) is not np.ndarray or runner() is not None:
+        return _on_gpu(operation, x, case)
+    if operation not in TABLE:
+        return None
+    if x.dtype is not _FLOAT32 and x.dtype != _FLOAT32:
         if _record.get() is not None:
             _write_down(Choice(operation, case, "reference", _why_not(x), None))
         return None
@@ -84,11 +94,23 @@ def kernel_for(operation: str, x: Any, case: tuple) -> Any:
     return None if choice.module is None else _load(choice.module)
 
 
+def _on_gpu(operation: str, x: Any, case: tuple) -> Any:
+    """kernel_for an array of CuPy's, or of NumPy's where the CUDA kernels stand in."""
+    usable = (device_of(x) == "cuda" or runner() is not None) and x.dtype in (np.float32, np.float64)
+    if not usable:
+        choice = Choice(operation, case, "reference", _why_not(x), None)
+    else:
+        choice = choose(operation, case, _forced.get(), "cuda")
+    if _record.get() is not None:
+        _write_down(choice)
+    return None if choice.module is None else _load(choice.module, "cuda_calls")
+
+
 @lru_cache(maxsize=4096)
-def choose(operation: str, case: Any, forced: str = "auto") -> Choice:
-    """Look the case up in the table."""
-    rows = TABLE[operation]
-    if forced in DEFINITION:
+def choose(operation: str, case: Any, forced: str = "auto", device: str = "cpu") -> Choice:
+    """Look the case up in the table of a device."""
+    rows = _TABLES[device].get(operation, ())
+    if forced == "reference" or (forced in DEFINITION and all(row.algorithm != forced for row in rows)):
         return Choice(operation, case, "reference", f'asked for by using("{forced}")', None)
     if forced != "auto" and any(row.algorithm == forced for row in rows):
         able = [row for row in rows if row.algorithm == forced and row.can(case)]
@@ -106,8 +128,8 @@ def _taken(operation: str, case: Any, row: Row, why: str) -> Choice:
 
 
 @lru_cache
-def _load(module: str) -> Any:
-    return importlib.import_module(f"minicnn.kernels.calls.{module}")
+def _load(module: str, folder: str = "calls") -> Any:
+    return importlib.import_module(f"minicnn.kernels.{folder}.{module}")
 
 
 # ---- asking
@@ -141,5 +163,5 @@ def _write_down(choice: Choice) -> None:
 
 def _why_not(x: Any) -> str:
     if type(x) is not np.ndarray:
-        return f"{type(x).__module__}.{type(x).__name__} has no CPU kernels"
+        return f"{type(x).__module__}.{type(x).__name__} has no kernels"
     return f"{x.dtype}: kernels compute in float32"

@@ -66,6 +66,7 @@ def train(
     on_bad_file: Annotated[
         str, typer.Option(help="error: list images that cannot be read and stop. skip: go on without them.")
     ] = "error",
+    device: Annotated[str, typer.Option(help="cpu or cuda; `minicnn devices` says what is there.")] = "cpu",
     out: Annotated[
         Path | None, typer.Option(help="The run folder, new or empty.", show_default="runs/<time>-<model>")
     ] = None,
@@ -88,6 +89,7 @@ def train(
         balance=balance,
         augment=augment,
         on_bad_file=on_bad_file,
+        device=device,
     )
     result = run(recipe, out=out, data_dir=data_dir, quiet=quiet)
     print(f"test accuracy: {result.test.accuracy:.1%}")
@@ -221,6 +223,14 @@ def warmup(
 
     seconds = warm_up(model, batch_size)
     print(f"the kernels of {model} for batches of {batch_size} are ready ({seconds:.1f} s)")
+
+
+@app.command()
+def devices() -> None:
+    """Say what can compute here. Where CUDA cannot, it says why and what to install."""
+    from minicnn.backend import capabilities
+
+    print("\n".join(capabilities()))
 
 
 @data_app.command("list")

@@ -75,6 +75,7 @@ class TestHelp:
         ("evaluate",),
         ("predict",),
         ("models",),
+        ("devices",),
         ("data",),
         ("data", "list"),
         ("weights",),
@@ -107,6 +108,7 @@ class TestHelp:
             "models",
             "gradcheck",
             "warmup",
+            "devices",
             "data",
             "weights",
         ]
@@ -186,7 +188,8 @@ class TestTrain:
     ) -> None:
         said = minicnn("train", *self.SHORT, "--out", "mine", "--quiet")
         assert said.status == 0
-        assert said.err == ""
+        # On a machine whose kernels are not compiled yet, one line says that they are being compiled.
+        assert [line for line in said.err.splitlines() if "compiling kernels" not in line] == []
         first, second = said.out.splitlines()
         accuracy = re.fullmatch(r"test accuracy: (\d+\.\d)%", first)
         assert accuracy

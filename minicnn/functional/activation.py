@@ -47,6 +47,8 @@ def leaky_relu_forward(x: Array, negative_slope: float = 0.01) -> tuple[Array, L
     """y = x where x > 0, else negative_slope x. Maas et al. 2013."""
     check_float("leaky_relu", x=x)
     negative_slope = number("leaky_relu", "negative_slope", negative_slope)
+    if kernel := kernel_for("leaky_relu", x, Shaped(x.shape)):
+        return kernel.forward(x, kernel.LEAKY_RELU, negative_slope)
     mask = x > 0
     return get_xp(x).where(mask, x, negative_slope * x), LeakyReLUCache(mask, negative_slope)
 
@@ -54,6 +56,8 @@ def leaky_relu_forward(x: Array, negative_slope: float = 0.01) -> tuple[Array, L
 def leaky_relu_backward(dy: Array, cache: LeakyReLUCache) -> Array:
     """dx = dy where x > 0, else negative_slope dy."""
     check_upstream("leaky_relu", dy, cache.mask.shape)
+    if not isinstance(cache, LeakyReLUCache) and dy.dtype == cache.dtype:
+        return cache.backward(dy)
     return get_xp(dy).where(cache.mask, dy, cache.negative_slope * dy)
 
 
@@ -67,6 +71,8 @@ def elu_forward(x: Array, alpha: float = 1.0) -> tuple[Array, ELUCache]:
     """y = x where x > 0, else alpha (exp(x) - 1). Clevert et al. 2016."""
     check_float("elu", x=x)
     alpha = number("elu", "alpha", alpha)
+    if kernel := kernel_for("elu", x, Shaped(x.shape)):
+        return kernel.forward(x, kernel.ELU, alpha)
     xp = get_xp(x)
     mask = x > 0
     negative = xp.minimum(x, 0)  # exp of a large positive x would overflow, unused
@@ -76,6 +82,9 @@ def elu_forward(x: Array, alpha: float = 1.0) -> tuple[Array, ELUCache]:
 
 def elu_backward(dy: Array, cache: ELUCache) -> Array:
     """dx = dy where x > 0, else alpha exp(x) dy."""
+    if not isinstance(cache, ELUCache):  # a kernel's: it knows its own backward
+        check_upstream("elu", dy, cache.shape, cache.dtype)
+        return cache.backward(dy)
     check_upstream("elu", dy, cache.mask.shape, cache.slope.dtype)
     return get_xp(dy).where(cache.mask, dy, cache.slope * dy)
 
@@ -87,6 +96,8 @@ class SigmoidCache(NamedTuple):
 def sigmoid_forward(x: Array) -> tuple[Array, SigmoidCache]:
     """y = 1 / (1 + exp(-x)), computed so that exp never overflows."""
     check_float("sigmoid", x=x)
+    if kernel := kernel_for("sigmoid", x, Shaped(x.shape)):
+        return kernel.forward(x, kernel.SIGMOID)
     xp = get_xp(x)
     small = xp.exp(-xp.abs(x))
     y = xp.where(x >= 0, 1 / (1 + small), small / (1 + small))
@@ -95,6 +106,9 @@ def sigmoid_forward(x: Array) -> tuple[Array, SigmoidCache]:
 
 def sigmoid_backward(dy: Array, cache: SigmoidCache) -> Array:
     """dx = y (1 - y) dy."""
+    if not isinstance(cache, SigmoidCache):  # a kernel's: it knows its own backward
+        check_upstream("sigmoid", dy, cache.shape, cache.dtype)
+        return cache.backward(dy)
     check_upstream("sigmoid", dy, cache.y.shape, cache.y.dtype)
     return dy * cache.y * (1 - cache.y)
 
@@ -106,12 +120,17 @@ class TanhCache(NamedTuple):
 def tanh_forward(x: Array) -> tuple[Array, TanhCache]:
     """y = tanh(x)."""
     check_float("tanh", x=x)
+    if kernel := kernel_for("tanh", x, Shaped(x.shape)):
+        return kernel.forward(x, kernel.TANH)
     y = get_xp(x).tanh(x)
     return y, TanhCache(y)
 
 
 def tanh_backward(dy: Array, cache: TanhCache) -> Array:
     """dx = (1 - y²) dy."""
+    if not isinstance(cache, TanhCache):  # a kernel's: it knows its own backward
+        check_upstream("tanh", dy, cache.shape, cache.dtype)
+        return cache.backward(dy)
     check_upstream("tanh", dy, cache.y.shape, cache.y.dtype)
     return dy * (1 - cache.y * cache.y)
 
@@ -130,12 +149,17 @@ def gelu_forward(x: Array, approximate: str = "none") -> tuple[Array, GELUCache]
     check_float("gelu", x=x)
     if approximate not in ("none", "tanh"):
         raise ConfigError(f'gelu: approximate must be "none" or "tanh", got {approximate!r}')
+    if kernel := kernel_for("gelu", x, Shaped(x.shape)):
+        return kernel.forward(x, kernel.GELU if approximate == "none" else kernel.GELU_TANH)
     phi, _ = _normal_distribution(x, approximate)
     return x * phi, GELUCache(x, approximate)
 
 
 def gelu_backward(dy: Array, cache: GELUCache) -> Array:
     """dx = (Φ(x) + x Φ'(x)) dy, with the derivative of the same formula that forward used."""
+    if not isinstance(cache, GELUCache):  # a kernel's: it knows its own backward
+        check_upstream("gelu", dy, cache.shape, cache.dtype)
+        return cache.backward(dy)
     check_upstream("gelu", dy, cache.x.shape, cache.x.dtype)
     phi, density = _normal_distribution(cache.x, cache.approximate)
     return dy * (phi + cache.x * density)

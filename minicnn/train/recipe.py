@@ -54,6 +54,7 @@ class Recipe:
     balance: str = "none"  # for classes of unequal size, see train/balance.py
     augment: str = "none"  # light, strong, or a list, see data/transforms/presets.py
     on_bad_file: str = "error"  # or skip
+    device: str = "cpu"  # or "cuda"
 
     def __post_init__(self) -> None:
         models.architecture(self.model)
@@ -104,7 +105,7 @@ def run(
     )
     options = {"num_classes": len(bundle.class_names), "in_channels": bundle.preprocessing.channels}
     training, validation = _held_out(bundle, recipe.validation, split_rng)
-    model = models.build(recipe.model, rng=model_rng, **options)
+    model = models.build(recipe.model, rng=model_rng, **options).to(recipe.device)
     soft_labels = mixes_labels(recipe.augment)
     sampler = make_sampler(recipe.balance, training.labels)
     batches = data.Loader(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.backend import Array, to_device, to_numpy
+from minicnn.backend import Array, device_of, to_device, to_numpy
 from minicnn.data import ArrayDataset, Loader
 from minicnn.errors import ConfigError, DataError, TrainingError
 from minicnn.functional.softmax import softmax_forward
@@ -18,6 +18,8 @@ from minicnn.layers.inference import evaluating
 from minicnn.losses import Loss
 from minicnn.optim import Optimizer
 from minicnn.train.callbacks import Callback
+from minicnn.train.device import Sums, as_array, on_device
+from minicnn.train.graph import StepGraph, step_for
 from minicnn.train.history import EpochRecord, History
 from minicnn.train.metrics import Evaluation
 
@@ -31,6 +33,8 @@ class Trainer:
 
     model: any Layer. loss: from minicnn.losses. optimizer: made for this model.
     schedule: from minicnn.schedules, stepped by batch or by epoch as it says.
+    graph: on a GPU, replay the step as one CUDA graph: "auto" where it can be recorded, True or
+    False (see graph.py); on a CPU it means nothing.
 
     While training, callbacks may read: epoch and last_epoch (from 1), step (batches so far,
     over all epochs), batch_size, batch_loss, batch_lr (the learning rate it was trained with),
@@ -45,7 +49,10 @@ class Trainer:
         optimizer: Optimizer,
         schedule: Any = None,
         callbacks: Sequence[Callback] = (),
+        graph: bool | str = "auto",
     ) -> None:
+        if graph not in (True, False, "auto"):
+            raise ConfigError(f'Trainer: graph must be True, False or "auto", got {graph!r}')
         if schedule is not None and getattr(schedule, "steps_by", None) not in ("batch", "epoch"):
             raise ConfigError(
                 f"a schedule says whether it steps by batch or by epoch, which {schedule!r} does not: "
@@ -73,12 +80,13 @@ class Trainer:
         self.history = History()
         self.evaluation: Evaluation | None = None
         self.epoch = self.last_epoch = self.step = self.batch_size = 0
-        self.batch_loss = self.batch_lr = float("nan")
+        self._batch_loss: Array | float = float("nan")
+        self.batch_lr = float("nan")
         self.images_per_epoch: int | None = None
         self.stop = False
-        self._images = 0
-        self._loss_sum = 0.0
-        self._right: int | None = 0
+        self.graph = graph
+        self._step_graph: StepGraph | None = None
+        self._sums = Sums()
 
     # ---- training
 
@@ -99,6 +107,7 @@ class Trainer:
         self.stop = False
         self.last_epoch = self.epoch + epochs
         self.images_per_epoch = _count_images(batches)
+        self._step_graph = step_for(self.model, self.loss, self.graph)
         self.model.train()
         self._tell("before_fit")
         try:
@@ -110,16 +119,17 @@ class Trainer:
         return self.history
 
     def _fit_epoch(self, batches: Iterable[Batch], validation: Batches | None) -> None:
-        self._reset_means()
+        self._sums = Sums()
         self._tell("before_epoch")
         start = time.perf_counter()
-        for x, labels in batches:
+        for x, labels in on_device(batches, self.model.device):
             self._tell("before_batch")
-            device = self.model.device
-            self._fit_batch(to_device(x, device), to_device(_as_array(labels), device))
+            self._fit_batch(x, labels)
             self._tell("after_batch")
+        if self._sums.images and not math.isfinite(self.mean_loss):  # waits for the GPU
+            raise self._explain_epoch()
         seconds = time.perf_counter() - start
-        if self._images == 0:
+        if self._sums.images == 0:
             raise DataError(
                 "the training data gave no batch: check its length, batch_size and drop_last"
                 if self.step == 0
@@ -138,7 +148,7 @@ class Trainer:
                 if evaluation is None or not _is_classes(evaluation.labels)
                 else evaluation.accuracy,
                 seconds=seconds,
-                images_per_second=self._images / seconds,
+                images_per_second=self._sums.images / seconds,
             )
         )
         if self.schedule is not None and self.schedule.steps_by == "epoch":
@@ -148,11 +158,15 @@ class Trainer:
     def _fit_batch(self, x: Array, labels: Array) -> None:
         self.optimizer.zero_grad()
         with np.errstate(over="ignore", invalid="ignore"):  # _explain_loss says it better than NumPy
-            logits = self.model.forward(x)
-            self.batch_loss = float(self.loss.forward(logits, labels))
-            if not math.isfinite(self.batch_loss):
-                raise self._explain_loss(x, labels)
-            backward_into(self.model, self.loss.backward(), need_dx=False)
+            if self._step_graph is not None:
+                self._batch_loss, logits = self._step_graph(x, labels)
+            else:
+                logits = self.model.forward(x)
+                self._batch_loss = self.loss.forward(logits, labels)
+                # On a GPU it is looked at when someone asks, and at the end of the epoch.
+                if device_of(logits) == "cpu" and not math.isfinite(self.batch_loss):
+                    raise self._explain_loss(x, labels)
+                backward_into(self.model, self.loss.backward(), need_dx=False)
             self.optimizer.step()
         self.batch_lr = self.optimizer.lr
         if self.schedule is not None and self.schedule.steps_by == "batch":
@@ -160,9 +174,8 @@ class Trainer:
 
         self.step += 1
         self.batch_size = len(x)
-        self._images += len(x)
-        self._loss_sum += self.batch_loss * len(x)
-        self._count_right(logits[0] if isinstance(logits, tuple) else logits, labels)  # the main output first
+        main_output = logits[0] if isinstance(logits, tuple) else logits
+        self._sums.add(self._batch_loss, main_output, labels)
 
     def _step_schedule_by_epoch(self) -> None:
         if not getattr(self.schedule, "needs_metric", False):
@@ -188,6 +201,14 @@ class Trainer:
             "or clip the gradients"
         )
 
+    def _explain_epoch(self) -> TrainingError:
+        """On a GPU nobody has looked at the single losses."""
+        return TrainingError(
+            f"the loss became {self.mean_loss} during epoch {self.epoch}: either training has diverged (lower the "
+            f"learning rate, now {self.optimizer.lr:g}, or normalise the images), or the data hold NaN or a label "
+            "that is no class. The weights are of no use any more; an epoch on the CPU would say which"
+        )
+
     # ---- evaluation
 
     def evaluate(self, batches: Batches) -> Evaluation:
@@ -199,7 +220,7 @@ class Trainer:
             for x, y in _as_batches(batches):
                 if len(x) == 0:
                     continue
-                y = to_device(_as_array(y), self.model.device)
+                y = to_device(as_array(y), self.model.device)
                 logits = self.model.forward(to_device(x, self.model.device))
                 loss = float(self.loss.forward(logits, y))
                 if not math.isfinite(loss) and (bad := _describe_bad(x, y)):
@@ -224,25 +245,19 @@ class Trainer:
     # ---- bookkeeping
 
     @property
+    def batch_loss(self) -> float:
+        """The last batch's mean loss. On a GPU, reading it waits until it is computed."""
+        return float(self._batch_loss)
+
+    @property
     def mean_loss(self) -> float:
         """The mean loss over this epoch's images so far; nan before the first batch."""
-        return self._loss_sum / self._images if self._images else float("nan")
+        return self._sums.mean_loss
 
     @property
     def mean_accuracy(self) -> float | None:
         """The share of this epoch's images classified rightly so far; None where labels are no classes."""
-        return None if self._right is None or not self._images else self._right / self._images
-
-    def _reset_means(self) -> None:
-        self._images = 0
-        self._loss_sum = 0.0
-        self._right = 0
-
-    def _count_right(self, logits: Array, labels: Array) -> None:
-        if self._right is not None and _is_classes(labels):
-            self._right += int((logits.argmax(axis=1) == labels).sum())
-        else:
-            self._right = None
+        return self._sums.mean_accuracy
 
     def _tell(self, event: str) -> None:
         for callback in self.callbacks:
@@ -286,10 +301,6 @@ def _check_source(who: str, source: Any) -> None:
         raise ConfigError(
             f"{who} takes a Loader, a data set or a list of batches, got {type(source).__name__}: {advice}"
         )
-
-
-def _as_array(labels: Any) -> Array:
-    return labels if hasattr(labels, "dtype") else np.asarray(labels)
 
 
 def _describe_bad(x: Array, labels: Array) -> str:

@@ -44,11 +44,18 @@ def by_definition(logits, labels, gamma, weight, reduction):
     return losses.sum() / (1 if reduction == "sum" else counted or np.nan)
 
 
+def assert_same(loss, expected, tolerance):
+    if np.isnan(expected).any():  # the mean of nothing
+        assert np.isnan(loss).all()
+    else:
+        assert_close(loss, expected, tolerance)
+
+
 @given(problems())
 def test_it_is_its_definition(problem):
     logits, labels, options, _ = problem
     loss, _ = focal_loss_forward(logits, labels, **options)
-    assert_close(loss, by_definition(logits, labels, **options), 1e-10)
+    assert_same(loss, by_definition(logits, labels, **options), 1e-10)
 
 
 @given(problems())
@@ -72,9 +79,9 @@ def test_at_gamma_zero_it_is_cross_entropy(problem):
     options.pop("gamma")
     loss, cache = focal_loss_forward(logits, labels, gamma=0.0, **options)
     expected, expected_cache = cross_entropy_forward(logits, labels, **options)
-    assert_close(loss, expected, 1e-12)
+    assert_same(loss, expected, 1e-12)
     dy = np.asarray(rng.standard_normal(np.shape(loss)))
-    assert_close(focal_loss_backward(dy, cache), cross_entropy_backward(dy, expected_cache), 1e-12)
+    assert_same(focal_loss_backward(dy, cache), cross_entropy_backward(dy, expected_cache), 1e-12)
 
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
