@@ -4,6 +4,7 @@
 #   make test         all tests but the longest (under 10 minutes on two cores)
 #   make lint         ruff and mypy
 #   make test-slow    the long sweeps          make test-torch   comparisons with PyTorch
+#   make test-long    gradient checks of the largest small networks, minutes each
 #   make cuda-check   compiles the CUDA kernels for three GPU generations (no GPU needed)
 #   make gpu-check OUT=folder   on a machine with a GPU: its tests, then the benchmark
 #   make bench        training speed and memory beside PyTorch, which it installs (about 6 minutes)
@@ -23,7 +24,7 @@ NVRTC := $(VENV)/.installed-nvrtc
 OUT ?= gpu-check
 WORKERS ?= 2
 
-.PHONY: train test lint format test-slow test-torch cuda-check gpu-check notebooks bench bench-accuracy bench-gradcheck clean
+.PHONY: train test lint format test-slow test-long test-torch cuda-check gpu-check notebooks bench bench-accuracy bench-gradcheck clean
 
 train: $(BASE)
 	$(BIN)/minicnn train
@@ -32,7 +33,10 @@ test: $(TEST)
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not torch"
 
 test-slow: $(TEST)
-	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m slow
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m "slow and not long"
+
+test-long: $(TEST)
+	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m long
 
 test-torch: $(TORCH)
 	OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) -m torch

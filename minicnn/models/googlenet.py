@@ -192,6 +192,12 @@ class GoogLeNet(Layer):
         aux2, aux1 = self._named("aux2"), self._named("aux1")
         return GoogLeNetOutputs(logits, forward_chain(aux2, at_4d), forward_chain(aux1, at_4a))
 
+    def signature(self) -> tuple[Array, ...]:
+        """That of the layers that the last forward went through: in evaluation the heads were left out."""
+        heads = self._named("aux2", "aux1") if self.read_cache() == "three" else []
+        path = [*self.to_4a(), *self.to_4d(), *self.to_logits(), *heads]
+        return tuple(part for _, layer in path for part in layer.signature())
+
     def backward(self, dy: Array | GoogLeNetOutputs, need_dx: bool = True) -> Array | None:
         dlogits, daux2, daux1 = _three(dy, given_three=self.read_cache() == "three")
         self.take_cache()

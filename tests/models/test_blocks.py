@@ -11,11 +11,11 @@ import pytest
 from minicnn import models
 from minicnn.gradcheck import check_layer, check_model
 from minicnn.gradcheck.report import Verdict
-from minicnn.layers import BatchNorm2d, Checkpoint, Conv2d, DenseConcat, Layer, Sequential
+from minicnn.layers import BatchNorm2d, Checkpoint, Conv2d, DenseConcat, Layer, Linear, Sequential
 from minicnn.losses import CrossEntropyLoss, WithAuxiliary
-from minicnn.models.densenet import dense_layer, transition
+from minicnn.models.densenet import dense_layer, densenet, transition
 from minicnn.models.googlenet import Renormalise, auxiliary_head, basic_conv, inception
-from minicnn.models.resnet import BasicBlock, Bottleneck
+from minicnn.models.resnet import BasicBlock, Bottleneck, resnet
 from minicnn.models.resnet_cifar import SubsamplingShortcut
 
 Build = Callable[[np.random.Generator], Layer]
@@ -47,24 +47,45 @@ BLOCKS: dict[str, tuple[Build, tuple[int, ...]]] = {
     "transition": (lambda rng: transition(4, 2, rng), (2, 4, 6, 6)),
 }
 
+
+def small(name: str, **options: Any) -> Build:
+    return lambda rng: models.build(name, num_classes=3, rng=rng, **options)
+
+
+def short_resnet(rng: np.random.Generator) -> Layer:
+    return resnet(Bottleneck, (1, 1, 1, 1), 3, width=1 / 16, rng=rng)
+
+
+def short_densenet(rng: np.random.Generator) -> Layer:
+    return densenet(2, (2, 1), 4, 3, small_images=True, rng=rng)
+
+
 # One member a family, as small as it can be and still have all of its parts.
-NETWORKS: dict[str, tuple[dict[str, Any], int]] = {
-    "alexnet": ({"width": 1 / 32}, 63),
-    "vgg11": ({"width": 1 / 32, "small_images": True}, 32),
-    "vgg11_bn": ({"width": 1 / 32, "small_images": True}, 32),
-    "googlenet": ({"width": 1 / 16}, 64),
-    "resnet18": ({"width": 1 / 16, "small_images": True}, 16),
-    "resnet50": ({"width": 1 / 16}, 32),
-    "densenet121": ({"width": 1 / 16, "small_images": True, "checkpoint_blocks": True}, 16),
-    "resnet20": ({"width": 1 / 4}, 16),
-    "plain20": ({"width": 1 / 4}, 16),
+NETWORKS: dict[str, tuple[Build, int]] = {
+    "alexnet": (small("alexnet", width=1 / 32), 63),
+    "vgg11": (small("vgg11", width=1 / 32, small_images=True), 32),
+    "vgg11_bn": (small("vgg11_bn", width=1 / 32, small_images=True), 32),
+    "googlenet": (small("googlenet", width=1 / 16), 64),
+    "resnet18": (small("resnet18", width=1 / 16, small_images=True), 16),
+    "resnet-bottlenecks": (short_resnet, 32),
+    "densenet": (short_densenet, 8),
+    "resnet20": (small("resnet20", width=1 / 4), 16),
+    "plain20": (small("plain20", width=1 / 4), 16),
 }
+LONG = ("googlenet", "resnet-bottlenecks")  # minutes each
 both_modes = pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
 
 
 def randomised(model: Layer, rng: np.random.Generator) -> Layer:
-    """Batch norm's weights and statistics are not those it starts with."""
+    """Batch norm's weights and statistics are not those it starts with, and signals reach the end.
+
+    torchvision's N(0, 0.01²) is made for layers of thousands; in networks this narrow it lets the logits vanish, and
+    differences with them: the checker then says that it cannot tell.
+    """
     for _, layer in model.leaves():
+        if isinstance(layer, (Conv2d, Linear)):
+            fan_in = layer.weight.size // layer.weight.shape[0]
+            layer.weight.value[...] = rng.normal(0, np.sqrt(2 / fan_in), layer.weight.shape)
         if isinstance(layer, BatchNorm2d):
             for holder in (layer.weight, layer.bias, layer.running_mean, layer.running_var):
                 holder.value[...] = rng.uniform(0.5, 1.5, holder.value.shape)
@@ -83,11 +104,13 @@ def test_every_block_passes_the_gradient_checker(name: str, training: bool) -> N
 
 @pytest.mark.slow
 @both_modes
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in NETWORKS]
+)
 def test_a_small_network_of_every_family_passes_the_gradient_checker(name: str, training: bool) -> None:
-    options, side = NETWORKS[name]
+    build, side = NETWORKS[name]
     rng = np.random.default_rng(3)
-    model = randomised(models.build(name, num_classes=3, rng=rng, **options), rng).train(training)
+    model = randomised(build(rng), rng).train(training)
     x, labels = rng.standard_normal((3, 3, side, side)), np.array([0, 2, 1])
     report = check_model(model, WithAuxiliary(CrossEntropyLoss(), 0.3), x, labels, name=name)
     assert report.verdict is Verdict.PASS, str(report)
