@@ -9,6 +9,7 @@
 #   make gpu-check OUT=folder   on a machine with a GPU: its tests, then the benchmark
 #   make bench        training speed and memory beside PyTorch, which it installs (about 6 minutes)
 #   make notebooks    executes the notebooks   make bench-accuracy   the README's accuracies
+#   make check-report looks at a report as a browser shows it (needs Chromium)
 #   make clean        removes the environment and caches (never runs/)
 
 SHELL := /bin/sh
@@ -24,7 +25,7 @@ NVRTC := $(VENV)/.installed-nvrtc
 OUT ?= gpu-check
 WORKERS ?= 2
 
-.PHONY: train test lint format test-slow test-long test-torch cuda-check gpu-check notebooks bench bench-accuracy bench-gradcheck clean
+.PHONY: train test lint format test-slow test-long test-torch cuda-check gpu-check notebooks check-report bench bench-accuracy bench-gradcheck clean
 
 train: $(BASE)
 	$(BIN)/minicnn train
@@ -59,6 +60,9 @@ format: $(LINT)
 
 notebooks: $(TEST)
 	$(BIN)/python scripts/run_notebooks.py
+
+check-report: $(BASE)
+	$(BIN)/python scripts/check_report.py
 
 bench-accuracy: $(BASE)
 	$(BIN)/python -m benchmarks.accuracy

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from minicnn.errors import DataError, MinicnnError
+from minicnn.errors import ConfigError, MinicnnError
+
+if TYPE_CHECKING:
+    from minicnn.train.recipe import RunResult
 
 app = typer.Typer(
     name="minicnn",
@@ -37,6 +39,7 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as m
 
 @app.command()
 def train(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="The network; `minicnn models` lists them.")] = "lenet5",
     data: Annotated[
         str,
@@ -67,16 +70,35 @@ def train(
         str, typer.Option(help="error: list images that cannot be read and stop. skip: go on without them.")
     ] = "error",
     device: Annotated[str, typer.Option(help="cpu or cuda; `minicnn devices` says what is there.")] = "cpu",
+    early_stopping: Annotated[
+        int | None,
+        typer.Option(help="Stop after so many epochs without a lower validation loss.", show_default="never"),
+    ] = None,
+    clip_norm: Annotated[
+        float | None, typer.Option(help="Shorten longer gradients to this length.", show_default="never")
+    ] = None,
+    ema: Annotated[
+        float | None,
+        typer.Option(help="Keep averaged weights, with this decay (0.999, say).", show_default="off"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The run folder, new or empty.", show_default="runs/<time>-<model>")
     ] = None,
     data_dir: DataDir = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, only the result.")] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with a run that was stopped, with its own settings."),
+    ] = None,
 ) -> None:
     """Train a network. It leaves a run folder with the weights, figures and settings."""
-    from minicnn.train.recipe import Recipe, run
+    from minicnn.train import recipe as recipes
 
-    recipe = Recipe(
+    if resume is not None:
+        _refuse_settings(context, "resume", "data_dir", "quiet")
+        _print_result(recipes.resume(resume, data_dir=data_dir, quiet=quiet))
+        return
+    recipe = recipes.Recipe(
         model=model,
         data=data,
         epochs=epochs,
@@ -90,8 +112,14 @@ def train(
         augment=augment,
         on_bad_file=on_bad_file,
         device=device,
+        early_stopping=early_stopping,
+        clip_norm=clip_norm,
+        ema=ema,
     )
-    result = run(recipe, out=out, data_dir=data_dir, quiet=quiet)
+    _print_result(recipes.run(recipe, out=out, data_dir=data_dir, quiet=quiet))
+
+
+def _print_result(result: RunResult) -> None:
     print(f"test accuracy: {result.test.accuracy:.1%}")
     print(
         f"weights of epoch {result.best_epoch}, figures and settings are in {result.folder.path} "
@@ -109,34 +137,9 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """Test the network of a run. It meets the test images of a data set, class by class."""
-    from minicnn.train.finished import FinishedRun
+    from minicnn.train.finished_command import evaluate_command
 
-    finished = FinishedRun(run)
-    result = finished.evaluate(data, data_dir)
-    metrics = result.per_class
-    if as_json:
-        rows = zip(finished.class_names, *(values.tolist() for values in metrics))
-        per_class = [
-            dict(zip(("class", *metrics._fields), (_finite(value) for value in row))) for row in rows
-        ]
-        print(
-            json.dumps(
-                {
-                    "accuracy": result.accuracy,
-                    "loss": _finite(result.loss),
-                    "images": len(result.labels),
-                    "classes": per_class,
-                }
-            )
-        )
-        return
-    width = max(map(len, [*finished.class_names, "class"]))
-    print(f"{'class':<{width}}  precision  recall      f1  images")
-    for name, precision, recall, f1, support in zip(finished.class_names, *metrics):
-        print(
-            f"{name:<{width}}  {_percent(precision):>9}  {_percent(recall):>6}  {_percent(f1):>6}  {support:>6}"
-        )
-    print(f"\ntest accuracy: {result.accuracy:.1%} on {len(result.labels):,} images, loss {result.loss:.3f}")
+    evaluate_command(run, data, data_dir, as_json)
 
 
 @app.command()
@@ -145,22 +148,9 @@ def predict(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="PNG or JPEG files of any size.")],
 ) -> None:
     """Say what pictures show. Each gets its most probable class, and the next two."""
-    from minicnn.train.finished import FinishedRun
+    from minicnn.train.finished_command import predict_command
 
-    finished = FinishedRun(run)
-    failed = False
-    for path in images:
-        try:
-            prediction = finished.predict(path)
-        except DataError as error:  # the other pictures are still answered
-            print(f"error: {error}", file=sys.stderr)
-            failed = True
-            continue
-        best, *others = zip(prediction.classes, prediction.probabilities)
-        also = ", ".join(f"{name} {probability:.1%}" for name, probability in others[:2])
-        print(f"{path}: {best[0]} {best[1]:.1%}" + (f"  (then {also})" if also else ""))
-    if failed:
-        raise typer.Exit(1)
+    raise typer.Exit(predict_command(run, images))
 
 
 @app.command()
@@ -208,6 +198,86 @@ def gradcheck(
     raise typer.Exit(
         gradcheck_command(target, input_shapes, arguments, as_json, time_limit, backward, seed, dtype)
     )
+
+
+@app.command()
+def doctor(
+    model: Annotated[str, typer.Option(help="The network; `minicnn models` lists them.")] = "lenet5",
+    data: Annotated[
+        str, typer.Option(help="The data set; `minicnn data list` lists them.")
+    ] = "fashion-mnist-mini",
+    lr: Annotated[
+        float | None, typer.Option(help="The learning rate to judge.", show_default="the optimizer's own")
+    ] = None,
+    optimizer: Annotated[str, typer.Option(help="As for train.")] = "adam",
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 64,
+    seed: Annotated[int, typer.Option(help="Of the weights and the batches.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="A new folder for the figures.", show_default="no figures")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Find faults before training.
+
+    Looks at data, start, gradients and learning rate. Exit status 0: nothing is wrong, 1: something is.
+    """
+    from minicnn.train.doctor.command import doctor_command
+    from minicnn.train.recipe import Recipe
+
+    recipe = Recipe(model=model, data=data, lr=lr, optimizer=optimizer, batch_size=batch_size, seed=seed)
+    raise typer.Exit(doctor_command(recipe, out, data_dir, as_json))
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Finished run folders.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="An HTML file to write, with the curves.", show_default="only the table"),
+    ] = None,
+) -> None:
+    """Put runs side by side. Prints a table of what differs and what came out."""
+    from minicnn.train.report.compare import compare_command
+
+    print(compare_command(runs, out))
+
+
+@app.command()
+def sweep(
+    context: typer.Context,
+    lr: Annotated[str, typer.Option(help='"1e-4:1e-1" (drawn on a log scale) or "1e-3,3e-3".')] = "1e-4:3e-2",
+    weight_decay: Annotated[str, typer.Option(help="Likewise.")] = "1e-3",
+    optimizer: Annotated[str, typer.Option(help="One, or several with commas between.")] = "adam",
+    batch_size: Annotated[str, typer.Option(help="Likewise.")] = "64",
+    model: Annotated[str, typer.Option(help="The network.")] = "lenet5",
+    data: Annotated[str, typer.Option(help="The data set.")] = "fashion-mnist-mini",
+    epochs: Annotated[int, typer.Option(help="Of each training.")] = 3,
+    schedule: Annotated[str, typer.Option(help="As for train.")] = "one-cycle",
+    trials: Annotated[int, typer.Option(help="Settings to try; with lists alone, all of them.")] = 10,
+    repeats: Annotated[int, typer.Option(help="Trainings a setting, each with another seed.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the draws and of the first repeat.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder, new or empty.", show_default="runs/<time>-sweep")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="SWEEP", help="Go on with a sweep that was stopped.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Search for good settings. Tries many, judges them on held-out training images."""
+    from minicnn.train.sweep import Plan, parse_space, resume_sweep, run_sweep
+
+    if resume is not None:
+        _refuse_settings(context, "resume", "data_dir")
+        print(resume_sweep(resume, data_dir=data_dir))
+        return
+    space = parse_space(
+        {"lr": lr, "weight_decay": weight_decay, "optimizer": optimizer, "batch_size": batch_size}
+    )
+    fixed = {"model": model, "data": data, "epochs": epochs, "schedule": schedule}
+    plan = Plan(space, fixed, trials=trials, repeats=repeats, seed=seed)
+    print(run_sweep(plan, out=out, data_dir=data_dir))
 
 
 @app.command()
@@ -311,14 +381,17 @@ def main() -> None:
         sys.exit(1)
 
 
-def _percent(share: float) -> str:
-    """A dash where nothing was counted: a class that was never predicted has no precision."""
-    return "-" if math.isnan(share) else f"{share:.1%}"
-
-
-def _finite(value: object) -> object:
-    """JSON has no nan and no infinity: null instead."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _refuse_settings(context: typer.Context, *allowed: str) -> None:
+    """With --resume the settings are those of the run: another value would be ignored."""
+    given = [
+        "--" + name.replace("_", "-")
+        for name in context.params
+        if name not in allowed
+        and (source := context.get_parameter_source(name))
+        and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise ConfigError(f"--resume takes all settings from the run: leave out {', '.join(given)}")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,10 @@ class RunError(MinicnnError, RuntimeError):
     """A run folder is missing, incomplete, or already holds another run."""
 
 
+class CheckpointError(MinicnnError, RuntimeError):
+    """A checkpoint cannot be written, is damaged, is newer than this minicnn, or another run's."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence for an unknown name: its nearest match if there is one, and all known names."""
     options = sorted(known)

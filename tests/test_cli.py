@@ -107,6 +107,9 @@ class TestHelp:
             "predict",
             "models",
             "gradcheck",
+            "doctor",
+            "compare",
+            "sweep",
             "warmup",
             "devices",
             "data",
@@ -228,10 +231,10 @@ class TestTrain:
         assert {name: recipe[name] for name in options} == options
 
     def test_another_run_is_left_alone(self, minicnn: Callable[..., Said], trained: Path) -> None:
-        before = {path: path.read_bytes() for path in trained.iterdir()}
+        before = {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()}
         said = minicnn("train", *self.SHORT, "--out", trained)
         assert_one_line(said, "holds another run: choose another --out")
-        assert {path: path.read_bytes() for path in trained.iterdir()} == before
+        assert {path: path.read_bytes() for path in trained.rglob("*") if path.is_file()} == before
 
     @pytest.mark.parametrize(
         ("arguments", "answer"),
@@ -251,9 +254,16 @@ class TestTrain:
         assert_one_line(minicnn("train", "--out", "mine", *arguments), answer)
         assert list(tmp_path.iterdir()) == []
 
-    def test_training_that_diverges_ends_in_one_line(self, minicnn: Callable[..., Said]) -> None:
+    def test_training_that_diverges_says_where_and_keeps_the_last_good_weights(
+        self, minicnn: Callable[..., Said]
+    ) -> None:
         said = minicnn("train", *self.SHORT, "--epochs", 3, "--optimizer", "sgd", "--lr", 1e30, "--quiet")
-        assert_one_line(said, "training has diverged", "Lower the learning rate")
+        assert (said.status, said.out) == (1, "")
+        error, where, kept = said.err.splitlines()
+        assert "training has diverged" in error
+        assert "Lower the learning rate" in error
+        assert "first seen at step" in where
+        assert "last_good.safetensors" in kept
 
 
 class TestEvaluate:

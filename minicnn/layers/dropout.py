@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from minicnn.backend import Array
@@ -41,6 +43,14 @@ class Dropout(Layer):
             check_upstream("dropout", dy, cache)
             return dy
         return dropout_backward(dy, cache)
+
+    def random_state(self) -> dict[str, int]:
+        """What decides the next masks, for a checkpoint."""
+        return {"seed": self.seed, "offset": self.offset}
+
+    def load_random_state(self, state: Mapping[str, int]) -> None:
+        """Go on with the masks that followed when the state was taken."""
+        self.seed, self.offset = int(state["seed"]), int(state["offset"])
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

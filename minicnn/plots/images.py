@@ -19,13 +19,15 @@ def predictions(
     rows: int = 4,
     columns: int = 8,
     mistakes_first: bool = True,
+    title: str | None = None,
 ) -> Picture:
     """A sheet of images with the predicted class and its probability.
 
     images (N, C, H, W), grey or RGB, raw uint8 or floats; labels (N,); probabilities (N, K). A
     right prediction has a green frame; a mistake a red one, and the true class below. Half of
     the sheet is for mistakes, the surest first, where there are that many (mistakes_first=False:
-    simply the first images). Rows that would stay empty are left out.
+    simply the first images). Rows that would stay empty are left out. title: instead of the count of
+    mistakes.
     """
     if not len(images) == len(labels) == len(probabilities):
         raise ShapeError(
@@ -46,11 +48,9 @@ def predictions(
     rows = -(-len(shown) // columns)
     figure = new_picture(1.35 * columns, 0.4 + 1.75 * rows)
     mistakes = int((predicted != labels).sum())
-    figure.suptitle(
-        f"mistakes: {mistakes:,} of {len(labels):,} images (red frame, the true class below)",
-        fontsize=10,
-        wrap=True,
-    )
+    if title is None:
+        title = f"mistakes: {mistakes:,} of {len(labels):,} images (red frame, the true class below)"
+    figure.suptitle(title, fontsize=10, wrap=True)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()

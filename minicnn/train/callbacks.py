@@ -6,9 +6,17 @@ tell where training stands (epoch, step, batch_loss, history, evaluation ...).
     before_fit, after_fit                 once; after_fit also when training ends in an error
     before_epoch, after_epoch             after_epoch comes after the epoch's evaluation
     before_batch, after_batch             after_batch comes after the optimizer's step
+    after_backward                        between backward and the optimizer's step: gradients are whole
     before_evaluation, after_evaluation   around every Trainer.evaluate
+    safe_point                            after every batch and every epoch, once all callbacks have been
+                                          told of it: the state is whole, a checkpoint may be written
+    after_error                           trainer.error ended the training; after_fit follows
 
-A callback ends training by setting trainer.stop = True: the epoch is finished first.
+A callback ends training by setting trainer.stop = True: the epoch is finished first; or
+trainer.interrupt = True: the batch is, and the next fit goes on in the middle of the epoch.
+
+What a callback must remember to go on after a stop, it gives by state_dict() and takes back by
+load_state_dict(state): plain JSON, with arrays, if any, in a dict under the key "arrays".
 """
 
 from __future__ import annotations
@@ -17,12 +25,14 @@ import csv
 import io
 import math
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from minicnn.backend import Array
 from minicnn.errors import TrainingError
+from minicnn.train.history import EpochRecord
 from minicnn.weights.files import write_whole
 
 if TYPE_CHECKING:
@@ -38,8 +48,30 @@ class Callback:
     def after_epoch(self, trainer: Trainer) -> None: ...
     def before_batch(self, trainer: Trainer) -> None: ...
     def after_batch(self, trainer: Trainer) -> None: ...
+    def after_backward(self, trainer: Trainer) -> None: ...
+    def safe_point(self, trainer: Trainer) -> None: ...
+    def after_error(self, trainer: Trainer) -> None: ...
     def before_evaluation(self, trainer: Trainer) -> None: ...
     def after_evaluation(self, trainer: Trainer) -> None: ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must hold of this callback; nothing by default."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on as when the state was taken."""
+
+
+BATCH_EVENTS = ("before_batch", "after_backward", "after_batch", "safe_point")
+
+
+def listeners(callbacks: Iterable[Any], event: str) -> list[Callable[[Trainer], None]]:
+    """The methods for an event, in order, without those that the base class gives and do nothing."""
+    idle = getattr(Callback, event)
+    methods = (getattr(callback, event, None) for callback in callbacks)
+    return [
+        method for method in methods if method is not None and getattr(method, "__func__", None) is not idle
+    ]
 
 
 class Progress(Callback):
@@ -61,6 +93,7 @@ class Progress(Callback):
             from tqdm import tqdm
         self.bar = tqdm(
             total=trainer.images_per_epoch,
+            initial=trainer.images_so_far,
             desc=f"epoch {trainer.epoch}/{trainer.last_epoch}",
             unit=" images",
             leave=False,
@@ -121,6 +154,15 @@ class CsvLog(Callback):
         write_whole(self.path, text.getvalue().encode())
 
 
+def standing(record: EpochRecord) -> tuple[float, float] | None:
+    """What decides which epoch was the best, more is better; None without a validation set."""
+    if record.validation_loss is None:
+        return None
+    # A loss that is not a number compares as neither better nor worse: here it is the worst.
+    loss = record.validation_loss if math.isfinite(record.validation_loss) else math.inf
+    return record.validation_accuracy or 0.0, -loss
+
+
 class BestWeights(Callback):
     """Keeps the weights of the epoch with the best validation accuracy, the lower loss deciding ties.
 
@@ -135,19 +177,31 @@ class BestWeights(Callback):
 
     def after_epoch(self, trainer: Trainer) -> None:
         record = trainer.history[-1]
-        if record.validation_loss is None:
+        now = standing(record)
+        if now is None:
             raise TrainingError("BestWeights needs a validation set: fit(training, validation, ...)")
-        # A loss that is not a number compares as neither better nor worse: here it is the worst.
-        loss = record.validation_loss if math.isfinite(record.validation_loss) else math.inf
-        standing = (self.merit(trainer), -loss)
-        if self._best is not None and standing <= self._best:
+        now = self.merit(trainer), now[1]
+        if self._best is not None and now <= self._best:
             return
-        self._best, self.epoch = standing, record.epoch
-        self._state = trainer.model.state_dict()
-        if self.path is not None:
+        self._best, self.epoch = now, record.epoch
+        self._state = trainer.weights_to_keep()
+        self._write()
+
+    def _write(self) -> None:
+        if self.path is not None and self._state is not None:
             from minicnn import weights
 
-            weights.save(trainer.model, self.path, {"epoch": str(record.epoch)})
+            weights.write(self._state, self.path, {"epoch": str(self.epoch)})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epoch": self.epoch, "best": self._best, "arrays": self._state or {}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Also writes the file again: after a crash it may hold an epoch that training has yet to reach."""
+        self.epoch = state["epoch"]
+        self._best = None if state["best"] is None else (state["best"][0], state["best"][1])
+        self._state = dict(state["arrays"]) or None
+        self._write()
 
     def merit(self, trainer: Trainer) -> float:
         """What is compared: the validation accuracy."""

@@ -7,7 +7,7 @@ them, and the next batch is copied while the present one is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,19 @@ class Sums:
         self._classes = self._classes and labels.dtype.kind in "iu" and labels.ndim == 1
         if self._classes:
             self._right = self._right + (logits.argmax(axis=1) == labels).sum()
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain numbers. Waits for the GPU."""
+        return {
+            "images": self.images,
+            "loss": float(self._loss),
+            "right": int(self._right),
+            "classes": self._classes,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.images, self._classes = state["images"], state["classes"]
+        self._loss, self._right = state["loss"], state["right"]
 
     @property
     def mean_loss(self) -> float:

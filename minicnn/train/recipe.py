@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import platform
+import signal
 import sys
-import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-import minicnn
-from minicnn import data, models, optim, plots, schedules, weights
+from minicnn import data, models, optim, schedules, weights
 from minicnn.data.bad_files import check_policy, to_csv
 from minicnn.data.transforms.presets import augmentation, mixes_labels
-from minicnn.errors import ConfigError, DataError, nearest
+from minicnn.errors import ConfigError, DataError, RunError, nearest
+from minicnn.train.averaging import WeightAverage
 from minicnn.train.balance import BestBalancedWeights, check_balance, make_loss, make_sampler
 from minicnn.train.callbacks import BestWeights, Callback, CsvLog, Progress
-from minicnn.train.curves import precision_recall_curve, roc_curve
+from minicnn.train.checkpoint import Checkpoint, made_by
+from minicnn.train.clipping import GradientClipping
+from minicnn.train.early_stopping import EarlyStopping
+from minicnn.train.json_lines import JsonLines
+from minicnn.train.lock import locked
 from minicnn.train.metrics import Evaluation
+from minicnn.train.nan_guard import NaNGuard
+from minicnn.train.results import draw, write_results
 from minicnn.train.run_folder import RunFolder
+from minicnn.train.signals import StopOnSignal
 from minicnn.train.trainer import Trainer
 from minicnn.weights.files import write_whole
 
@@ -55,6 +63,9 @@ class Recipe:
     augment: str = "none"  # light, strong, or a list, see data/transforms/presets.py
     on_bad_file: str = "error"  # or skip
     device: str = "cpu"  # or "cuda"
+    early_stopping: int | None = None  # epochs without a lower validation loss; None: train all epochs
+    clip_norm: float | None = None  # the longest gradient; None: any
+    ema: float | None = None  # decay of the averaged weights that are then kept; None: no averaging
 
     def __post_init__(self) -> None:
         models.architecture(self.model)
@@ -69,6 +80,12 @@ class Recipe:
             raise ConfigError(f"validation is a share between 0 and 1, got {self.validation}")
         if self.lr is not None and not 0 < self.lr < float("inf"):
             raise ConfigError(f"lr must be positive, got {self.lr}")
+        if self.early_stopping is not None and self.early_stopping < 1:
+            raise ConfigError(f"early_stopping must be at least 1 epoch, got {self.early_stopping}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ConfigError(f"clip_norm must be positive, got {self.clip_norm}")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise ConfigError(f"ema is a decay from 0 up to but not including 1, got {self.ema}")
         if self.weight_decay < 0:
             raise ConfigError(f"weight_decay must be 0 or more, got {self.weight_decay}")
         check_balance(self.balance, mixes_labels(self.augment))
@@ -91,53 +108,108 @@ def run(
     out: str | PathLike[str] | None = None,
     data_dir: str | PathLike[str] | None = None,
     quiet: bool = False,
+    figures: bool = True,
+    checkpoints: Mapping[str, Any] | None = None,
 ) -> RunResult:
     """Train by the recipe and leave a run folder: see train/run_folder.py for what is in it.
 
     A part of the training images is held out; the weights of the epoch that does best on it
     are kept, and only they meet the test images, once. out: the folder, new or empty (default
-    runs/<time>-<model>). data_dir: where to look for the data first.
-    """
-    # One seed, three independent streams: adding a draw in one place moves nothing elsewhere.
-    model_rng, split_rng, order_rng = np.random.default_rng(recipe.seed).spawn(3)
-    bundle = data.load(
-        recipe.data, data_dir, input_shape=_input_shape(recipe.model), on_bad_file=recipe.on_bad_file
-    )
-    options = {"num_classes": len(bundle.class_names), "in_channels": bundle.preprocessing.channels}
-    training, validation = _held_out(bundle, recipe.validation, split_rng)
-    model = models.build(recipe.model, rng=model_rng, **options).to(recipe.device)
-    soft_labels = mixes_labels(recipe.augment)
-    sampler = make_sampler(recipe.balance, training.labels)
-    batches = data.Loader(
-        training,
-        batch_size=recipe.batch_size,
-        shuffle=sampler is None,
-        rng=order_rng,
-        sampler=sampler,
-        transform=augmentation(recipe.augment, training.images.shape[1:], training.num_classes),
-        workers=0 if recipe.augment == "none" else 1,
-    )
-    optimizer = make_optimizer(recipe, model)
+    runs/<time>-<model>). data_dir: where to look for the data first. figures: False leaves out the
+    figures and the report. checkpoints: arguments of Checkpoint, such as {"every_seconds": 600}.
 
+    Ctrl-C ends it by KeyboardInterrupt and SIGTERM by SystemExit, with a checkpoint written.
+    """
+    job = _Job(recipe, data_dir)
     folder = RunFolder.create(out, recipe.model)
-    folder.write_config(
-        {
+    with locked(folder.path):
+        folder.write_config(job.config)
+        return _train(job, folder, quiet, figures, dict(checkpoints or {}))
+
+
+def resume(
+    path: str | PathLike[str],
+    *,
+    data_dir: str | PathLike[str] | None = None,
+    quiet: bool = False,
+    figures: bool = True,
+    checkpoints: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Go on with the run in a folder, from its newest checkpoint, with its own settings.
+
+    It ends with the same weights, bit for bit, as if it had never stopped. A run that was killed before
+    its first checkpoint begins anew; one that is finished is only tested again.
+    Raises RunError when the folder is no run or in use, CheckpointError when no checkpoint can be used,
+    DataError when the training images are not the ones it began with.
+    """
+    folder = RunFolder(path)
+    config = folder.read_config()
+    try:
+        recipe = Recipe(**config["recipe"])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{folder.config_file} does not describe a run of this minicnn: {error}") from error
+    job = _Job(recipe, data_dir)
+    for what, ours in (
+        ("data_sha256", job.config["data_sha256"]),
+        ("preprocessing", job.config["preprocessing"]),
+    ):
+        if config.get(what, ours) != ours:
+            raise DataError(
+                f"{recipe.data} is not what it was when {folder.path} began ({what} differs): put the same data "
+                "back (or name their folder with --data-dir), or begin a new run"
+            )
+    with locked(folder.path):
+        return _train(job, folder, quiet, figures, dict(checkpoints or {}))
+
+
+class _Job:
+    """Everything that a recipe and the data determine, made anew."""
+
+    def __init__(self, recipe: Recipe, data_dir: str | PathLike[str] | None) -> None:
+        # One seed, three independent streams: adding a draw in one place moves nothing elsewhere.
+        model_rng, split_rng, order_rng = np.random.default_rng(recipe.seed).spawn(3)
+        bundle = data.load(
+            recipe.data, data_dir, input_shape=input_shape(recipe.model), on_bad_file=recipe.on_bad_file
+        )
+        options = {"num_classes": len(bundle.class_names), "in_channels": bundle.preprocessing.channels}
+        self.recipe = recipe
+        self.bundle = bundle
+        self.training, self.validation = held_out(bundle, recipe.validation, split_rng)
+        self.model = models.build(recipe.model, rng=model_rng, **options).to(recipe.device)
+        labels, classes = self.training.labels, self.training.num_classes
+        soft_labels = mixes_labels(recipe.augment)
+        self.loss = models.loss_for(recipe.model, make_loss(recipe.balance, labels, classes, soft_labels))
+        sampler = make_sampler(recipe.balance, labels)
+        self.batches = data.Loader(
+            self.training,
+            batch_size=recipe.batch_size,
+            shuffle=sampler is None,
+            rng=order_rng,
+            sampler=sampler,
+            transform=augmentation(recipe.augment, self.training.images.shape[1:], classes),
+            workers=0 if recipe.augment == "none" else 1,
+        )
+        self.optimizer = make_optimizer(recipe, self.model)
+        self.schedule = make_schedule(recipe, self.optimizer, steps=recipe.epochs * len(self.batches))
+        self.config = {
             "recipe": asdict(recipe),
             "model": {"name": recipe.model, "options": options},
             "preprocessing": bundle.preprocessing.to_dict(),
             "class_names": list(bundle.class_names),
-            "versions": {
-                "minicnn": minicnn.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-            },
+            "data_sha256": _fingerprint(bundle.train),
+            "versions": made_by(),
         }
-    )
+
+
+def _train(
+    job: _Job, folder: RunFolder, quiet: bool, figures: bool, checkpoints: dict[str, Any]
+) -> RunResult:
+    recipe, bundle = job.recipe, job.bundle
     if not quiet:
-        size = sum(parameter.size for parameter in model.parameters())
+        size = sum(parameter.size for parameter in job.model.parameters())
         print(
-            f"{recipe.model} ({size:,} parameters) on {recipe.data}: {len(training):,} training, "
-            f"{len(validation):,} validation, {len(bundle.test):,} test images",
+            f"{recipe.model} ({size:,} parameters) on {recipe.data}: {len(job.training):,} training, "
+            f"{len(job.validation):,} validation, {len(bundle.test):,} test images",
             file=sys.stderr,
         )
     if bundle.bad_files:
@@ -145,39 +217,58 @@ def run(
     if not quiet:
         _tell_of_data(bundle, folder)
     best = (BestWeights if recipe.balance == "none" else BestBalancedWeights)(folder.weights_file)
-    callbacks: list[Callback] = [CsvLog(folder.metrics_file), best]
+    signals = StopOnSignal(quiet)
+    checkpoint = Checkpoint(folder.checkpoints, identity=asdict(recipe), **checkpoints)
+    callbacks: list[Callback] = [
+        NaNGuard(folder.path / "last_good.safetensors"),
+        *make_callbacks(recipe),
+        CsvLog(folder.metrics_file),
+        JsonLines(folder.json_lines_file),
+        best,
+        checkpoint,
+        signals,
+    ]
     trainer = Trainer(
-        model,
-        models.loss_for(
-            recipe.model, make_loss(recipe.balance, training.labels, training.num_classes, soft_labels)
-        ),
-        optimizer,
-        make_schedule(recipe, optimizer, steps=recipe.epochs * len(batches)),
+        job.model,
+        job.loss,
+        job.optimizer,
+        job.schedule,
         callbacks if quiet else [Progress(), *callbacks],
     )
-    start = time.perf_counter()
     try:
-        trainer.fit(batches, validation, epochs=recipe.epochs)
-    except KeyboardInterrupt:
+        trainer.fit(job.batches, job.validation, epochs=recipe.epochs, resume=folder.checkpoints)
+        if trainer.interrupt:
+            raise (
+                KeyboardInterrupt
+                if signals.received is not signal.SIGTERM
+                else SystemExit(128 + signal.SIGTERM)
+            )
+    except (KeyboardInterrupt, SystemExit):
         kept = f"keeps the weights of epoch {best.epoch}" if best.epoch else "holds no weights yet"
         print(f"\nstopped: {folder.path} {kept}", file=sys.stderr)
+        print(f"go on with it: minicnn train --resume {folder.path}", file=sys.stderr)
         raise
-    seconds = time.perf_counter() - start
+    seconds = math.fsum(trainer.history.column("seconds"))
 
-    weights.load(model, folder.weights_file)  # what the run folder holds is what is tested
+    weights.load(job.model, folder.weights_file)  # what the run folder holds is what is tested
     test = trainer.evaluate(bundle.test)
     result = RunResult(folder, test, best.epoch or recipe.epochs, seconds)
-    _write_results(result, trainer, bundle, with_curves=recipe.balance != "none")
+    if not folder.finished:
+        with_curves = recipe.balance != "none"
+        if figures:
+            draw(folder, trainer, bundle, test, result.best_epoch, with_curves)
+        # The last file: its presence says that the run is finished.
+        write_results(folder, trainer, bundle, test, result.best_epoch, result.training_seconds)
     return result
 
 
-def _input_shape(model: str) -> data.InputShape:
+def input_shape(model: str) -> data.InputShape:
     """What the network takes; one made for grey images takes colour where the pictures have it."""
     channels, height, width = models.architecture(model).input_shape
     return None if channels == 1 else channels, height, width
 
 
-def _held_out(
+def held_out(
     bundle: data.DataBundle, share: float, rng: np.random.Generator
 ) -> tuple[data.ArrayDataset, data.ArrayDataset]:
     """Training and validation images: the source's own validation part, or a share of its training images."""
@@ -203,6 +294,15 @@ def _tell_of_data(bundle: data.DataBundle, folder: RunFolder) -> None:
         )
 
 
+def _fingerprint(training: data.ArrayDataset) -> str:
+    """SHA-256 of the training images and labels, as they are stored."""
+    digest = hashlib.sha256(np.ascontiguousarray(training.labels).tobytes())
+    images = getattr(training, "images", None)  # a data set that reads its files one by one has none
+    if images is not None:
+        digest.update(np.ascontiguousarray(images).data)
+    return digest.hexdigest()
+
+
 def make_optimizer(recipe: Recipe, model: Any) -> optim.Optimizer:
     """The recipe's optimizer for the model's parameters."""
     kind, default_lr, options = OPTIMIZERS[recipe.optimizer]
@@ -222,44 +322,13 @@ def make_schedule(recipe: Recipe, optimizer: optim.Optimizer, steps: int) -> sch
     return None
 
 
-def _write_results(result: RunResult, trainer: Trainer, bundle: data.DataBundle, with_curves: bool) -> None:
-    folder, test = result.folder, result.test
-    folder.write_results(
-        {
-            "test_accuracy": test.accuracy,
-            "test_loss": test.loss if math.isfinite(test.loss) else None,  # JSON has no nan
-            "test_images": len(test.labels),
-            "test_balanced_accuracy": test.balanced_accuracy,
-            "test_macro_f1": test.macro_f1,
-            "test_recall": {
-                name: None if math.isnan(recall) else float(recall)
-                for name, recall in zip(bundle.class_names, test.per_class.recall)
-            },
-            "best_epoch": result.best_epoch,
-            "training_seconds": round(result.training_seconds, 2),
-        }
-    )
-    probabilities = trainer.predict(bundle.test)
-    figures = {
-        "learning_curves.png": plots.learning_curves(trainer.history, result.best_epoch),
-        "confusion_matrix.png": plots.confusion_matrix(test.confusion, bundle.class_names),
-        "predictions.png": plots.predictions(
-            bundle.test.images, test.labels, probabilities, bundle.class_names
-        ),
-    }
-    if with_curves:
-        figures["class_curves.png"] = _class_curves(test, bundle.class_names)
-    for name, figure in figures.items():
-        figure.savefig(folder.path / name, dpi=120)
-
-
-def _class_curves(test: Evaluation, class_names: tuple[str, ...]) -> plots.Picture:
-    """Every class against the rest, for the first ten that have samples on both sides."""
-    precision_recall, roc = {}, {}
-    for number, name in enumerate(class_names[:10]):
-        mine, scores = test.labels == number, test.probabilities[:, number]
-        if mine.any() and not mine.all():
-            found, alarms = precision_recall_curve(mine, scores), roc_curve(mine, scores)
-            precision_recall[name] = (found.recall, found.precision, found.area)
-            roc[name] = (alarms.false_positive_rate, alarms.true_positive_rate, alarms.area)
-    return plots.class_curves(precision_recall, roc)
+def make_callbacks(recipe: Recipe) -> list[Callback]:
+    """The callbacks that the recipe's settings ask for."""
+    callbacks: list[Callback] = []
+    if recipe.clip_norm is not None:
+        callbacks.append(GradientClipping(recipe.clip_norm))
+    if recipe.ema is not None:
+        callbacks.append(WeightAverage(recipe.ema))
+    if recipe.early_stopping is not None:
+        callbacks.append(EarlyStopping(recipe.early_stopping))
+    return callbacks

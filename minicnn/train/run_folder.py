@@ -2,9 +2,12 @@
 
 config.json          the settings, the model, the preprocessing, the class names, versions
 metrics.csv          one line an epoch
+metrics.jsonl        the same and a line every few batches, to read by a program
 best.safetensors     the weights of the best epoch
-results.json         the figures on the test set
 bad_files.csv        files of the data that could not be used, if there were any
+checkpoints/         the whole state of the training, from which it can go on: see checkpoint_files.py
+results.json         the figures on the test set; written last, so a folder that has it is finished
+report.html          all of it to look at
 *.png                learning curves, confusion matrix, predictions
 """
 
@@ -32,6 +35,9 @@ class RunFolder:
         self.weights_file = self.path / "best.safetensors"
         self.bad_files_file = self.path / "bad_files.csv"
         self.results_file = self.path / "results.json"
+        self.json_lines_file = self.path / "metrics.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.report_file = self.path / "report.html"
 
     @classmethod
     def create(cls, out: str | PathLike[str] | None, model: str) -> RunFolder:
@@ -40,20 +46,40 @@ class RunFolder:
         Raises RunError when `out` holds another run or any other file: nothing is overwritten.
         """
         if out is None:
-            return cls(_new_default_folder(model))
+            return cls(new_default_folder(model))
         folder = cls(out)
         if folder.config_file.exists():
             raise RunError(
                 f"{folder.path} holds another run: choose another --out, or leave it out "
-                "and every run gets a folder of its own under runs/"
+                "and every run gets a folder of its own under runs/; to go on with that one: "
+                f"minicnn train --resume {folder.path}"
             )
-        if folder.path.exists() and (not folder.path.is_dir() or any(folder.path.iterdir())):
+        if folder.path.exists() and not (folder.path.is_dir() and _is_unused(folder.path)):
             raise RunError(f"{folder.path} exists and is not an empty folder: choose another --out")
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(f"cannot make the run folder {folder.path}: {error}") from error
         return folder
+
+    @property
+    def finished(self) -> bool:
+        """Whether its training is over and tested."""
+        return self.results_file.exists()
+
+    def read_results(self) -> dict[str, Any]:
+        """What a finished run came to. Raises RunError when the file is missing or damaged."""
+        try:
+            results = json.loads(self.results_file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{self.path} has no results yet: go on with it by minicnn train --resume {self.path}"
+            ) from error
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.results_file} is damaged: {error}") from error
+        if not isinstance(results, dict):
+            raise RunError(f"{self.results_file} does not hold the results of a run")
+        return results
 
     def write_config(self, config: dict[str, Any]) -> None:
         write_whole(self.config_file, _to_json({"format": FORMAT, **config}))
@@ -83,7 +109,13 @@ class RunFolder:
         return config
 
 
-def _new_default_folder(model: str) -> Path:
+def _is_unused(path: Path) -> bool:
+    """Empty, or left by a run that was killed before it wrote its settings."""
+    return all(each.name == ".lock" or each.name.startswith(".config.json.") for each in path.iterdir())
+
+
+def new_default_folder(model: str) -> Path:
+    """A new folder runs/<time>-<model>."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     for attempt in range(1, 1000):
         path = Path("runs") / f"{stamp}-{model}{'' if attempt == 1 else f'-{attempt}'}"

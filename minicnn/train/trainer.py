@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,23 @@ from minicnn.layers.base import Layer, backward_into
 from minicnn.layers.inference import evaluating
 from minicnn.losses import Loss
 from minicnn.optim import Optimizer
-from minicnn.train.callbacks import Callback
+from minicnn.train.batches import (
+    Batch,
+    Batches,
+    as_batches,
+    check_source,
+    count_images,
+    describe_bad,
+    go_on,
+    is_classes,
+    rest_of_epoch,
+    state_after,
+)
+from minicnn.train.callbacks import BATCH_EVENTS, Callback, listeners
 from minicnn.train.device import Sums, as_array, on_device
 from minicnn.train.graph import StepGraph, step_for
 from minicnn.train.history import EpochRecord, History
 from minicnn.train.metrics import Evaluation
-
-Batch = tuple[Array, Array]
-Batches = Iterable[Batch] | ArrayDataset  # a Loader, a list of batches, or a data set as it stands
-EVALUATION_BATCH = 256
 
 
 class Trainer:
@@ -37,9 +46,11 @@ class Trainer:
     False (see graph.py); on a CPU it means nothing.
 
     While training, callbacks may read: epoch and last_epoch (from 1), step (batches so far,
-    over all epochs), batch_size, batch_loss, batch_lr (the learning rate it was trained with),
-    mean_loss and mean_accuracy (of this epoch so far), images_per_epoch (None if unknown),
-    history, evaluation (the last one); and set stop.
+    over all epochs), batch (x and labels), batch_size, batch_loss, batch_lr (the learning rate it
+    was trained with), mean_loss and mean_accuracy (of this epoch so far), images_so_far and
+    images_per_epoch (None if unknown), history, evaluation (the last one), error (what ended the
+    training, if anything); and set `stop` (this epoch is finished first) or `interrupt` (this
+    batch is; a later fit goes on in the middle of the epoch).
     """
 
     def __init__(
@@ -80,63 +91,127 @@ class Trainer:
         self.history = History()
         self.evaluation: Evaluation | None = None
         self.epoch = self.last_epoch = self.step = self.batch_size = 0
-        self._batch_loss: Array | float = float("nan")
+        self.batch: Batch | None = None
+        self.loss_value: Array | float = float("nan")  # of the last batch, on its device
         self.batch_lr = float("nan")
         self.images_per_epoch: int | None = None
-        self.stop = False
+        self.stop = self.interrupt = False
+        self.error: Exception | None = None
         self.graph = graph
         self._step_graph: StepGraph | None = None
-        self._sums = Sums()
+        self._listeners: dict[str, list[Callable[[Trainer], None]]] = {}
+        # Where training stands: train/state.py stores these in a checkpoint.
+        self.batches: Any = None  # what fit was given
+        self.validation: Batches | None = None
+        self.begun_at = 0  # the epochs that were over when this fit began
+        self.mid_epoch = False  # whether the present epoch is unfinished
+        self.epoch_batches = 0  # batches of this epoch so far
+        self.seconds = 0.0  # of training in this epoch so far
+        self.sums = Sums()  # of this epoch so far
+        self._pass_state: Any = None  # of the loader, when the present pass over it began
 
     # ---- training
 
-    def fit(self, training: Batches, validation: Batches | None = None, epochs: int = 10) -> History:
+    def fit(
+        self,
+        training: Batches,
+        validation: Batches | None = None,
+        epochs: int = 10,
+        *,
+        resume: str | PathLike[str] | None = None,
+    ) -> History:
         """Train for a number of epochs; with a validation set, evaluate on it after each.
 
         training gives a fresh pass over the data each time it is iterated, as a Loader does
         (a data set is loaded in shuffled batches of 64). A second fit goes on where the first
-        ended. Returns the history of all epochs. Raises TrainingError when the loss is no
-        longer finite, DataError when the data hold NaN.
+        ended. Returns the history of all epochs.
+
+        resume: a folder of checkpoints (see Checkpoint). Training goes on from the newest one as if it
+        had never stopped, `epochs` counting those before it; without any it begins anew.
+
+        Raises TrainingError when the loss is no longer finite, DataError when the data hold NaN,
+        CheckpointError when there are checkpoints but none can be used.
         """
         if epochs < 1:
             raise ConfigError(f"fit: epochs must be at least 1, got {epochs}")
-        _check_source("fit", training)
+        check_source("fit", training)
         batches = (
             Loader(training, batch_size=64, shuffle=True) if isinstance(training, ArrayDataset) else training
         )
-        self.stop = False
-        self.last_epoch = self.epoch + epochs
-        self.images_per_epoch = _count_images(batches)
+        if batches is not self.batches:
+            self.batches, self._pass_state = batches, None
+        self.validation = validation
+        self.images_per_epoch = count_images(self.batches)
+        self.stop = self.interrupt = False
+        self.error = None
+        if resume is not None:
+            from minicnn.train.resuming import load_newest
+
+            load_newest(self, resume)
+        elif self.mid_epoch:
+            go_on(self.batches, self.data_state())
+        else:
+            self.begun_at = self.epoch
+        self.last_epoch = self.begun_at + epochs
         self._step_graph = step_for(self.model, self.loss, self.graph)
         self.model.train()
-        self._tell("before_fit")
+        # Asked once: four events a batch for every callback would be felt.
+        self._listeners = {event: listeners(self.callbacks, event) for event in BATCH_EVENTS}
         try:
-            while self.epoch < self.last_epoch and not self.stop:
-                self.epoch += 1
-                self._fit_epoch(batches, validation)
+            self._tell("before_fit")
+            while (self.mid_epoch or self.epoch < self.last_epoch) and not (self.stop or self.interrupt):
+                self._fit_epoch()
+        except BaseException as error:
+            self.mid_epoch = False  # the batch may be half done: no one can go on from here
+            if isinstance(error, Exception):
+                self.error = error
+                self._tell("after_error")
+            raise
         finally:
             self._tell("after_fit")
+            self._listeners = {}
+            self.batch = None
         return self.history
 
-    def _fit_epoch(self, batches: Iterable[Batch], validation: Batches | None) -> None:
-        self._sums = Sums()
+    def _fit_epoch(self) -> None:
+        rest = rest_of_epoch(self.batches, self.epoch_batches) if self.mid_epoch else self.batches
+        if not self.mid_epoch:
+            self._begin_epoch()
         self._tell("before_epoch")
-        start = time.perf_counter()
-        for x, labels in on_device(batches, self.model.device):
+        start = time.perf_counter() - self.seconds
+        passing = iter(rest)
+        self._pass_state = state_after(self.batches, None, self.epoch_batches)
+        for batch in on_device(passing, self.model.device):
+            self.batch = batch
             self._tell("before_batch")
-            self._fit_batch(x, labels)
+            self._fit_batch(*batch)
+            self.seconds = time.perf_counter() - start
             self._tell("after_batch")
-        if self._sums.images and not math.isfinite(self.mean_loss):  # waits for the GPU
+            self._tell("safe_point")
+            if self.interrupt:
+                return
+        if self.images_so_far and not math.isfinite(self.mean_loss):  # waits for the GPU
             raise self._explain_epoch()
-        seconds = time.perf_counter() - start
-        if self._sums.images == 0:
+        if self.model.device != "cpu":
+            self.seconds = time.perf_counter() - start
+        if self.images_so_far == 0:
             raise DataError(
                 "the training data gave no batch: check its length, batch_size and drop_last"
                 if self.step == 0
                 else f"the training data gave no batch in epoch {self.epoch}, though they did before: a generator "
                 "can be read only once, so give a Loader, a data set or a list of batches"
             )
-        evaluation = None if validation is None else self.evaluate(validation)
+        self._end_epoch()
+        self._tell("after_epoch")
+        self._tell("safe_point")
+
+    def _begin_epoch(self) -> None:
+        self.epoch += 1
+        self.mid_epoch = True
+        self.epoch_batches, self.seconds, self.sums = 0, 0.0, Sums()
+
+    def _end_epoch(self) -> None:
+        evaluation = None if self.validation is None else self.evaluate(self.validation)
         self.history.append(
             EpochRecord(
                 epoch=self.epoch,
@@ -145,37 +220,38 @@ class Trainer:
                 train_accuracy=self.mean_accuracy,
                 validation_loss=None if evaluation is None else evaluation.loss,
                 validation_accuracy=None
-                if evaluation is None or not _is_classes(evaluation.labels)
+                if evaluation is None or not is_classes(evaluation.labels)
                 else evaluation.accuracy,
-                seconds=seconds,
-                images_per_second=self._sums.images / seconds,
+                seconds=self.seconds,
+                images_per_second=self.images_so_far / self.seconds,
             )
         )
         if self.schedule is not None and self.schedule.steps_by == "epoch":
             self._step_schedule_by_epoch()
-        self._tell("after_epoch")
+        self.mid_epoch = False
 
     def _fit_batch(self, x: Array, labels: Array) -> None:
         self.optimizer.zero_grad()
-        with np.errstate(over="ignore", invalid="ignore"):  # _explain_loss says it better than NumPy
+        with np.errstate(over="ignore", invalid="ignore"):  # explain_loss says it better than NumPy
             if self._step_graph is not None:
-                self._batch_loss, logits = self._step_graph(x, labels)
+                self.loss_value, logits = self._step_graph(x, labels)
             else:
                 logits = self.model.forward(x)
-                self._batch_loss = self.loss.forward(logits, labels)
+                self.loss_value = self.loss.forward(logits, labels)
                 # On a GPU it is looked at when someone asks, and at the end of the epoch.
-                if device_of(logits) == "cpu" and not math.isfinite(self.batch_loss):
-                    raise self._explain_loss(x, labels)
+                if device_of(self.loss_value) == "cpu" and not math.isfinite(self.batch_loss):
+                    raise self.explain_loss(x, labels)
                 backward_into(self.model, self.loss.backward(), need_dx=False)
+            self._tell("after_backward")
             self.optimizer.step()
         self.batch_lr = self.optimizer.lr
         if self.schedule is not None and self.schedule.steps_by == "batch":
             self.schedule.step()
 
         self.step += 1
+        self.epoch_batches += 1
         self.batch_size = len(x)
-        main_output = logits[0] if isinstance(logits, tuple) else logits
-        self._sums.add(self._batch_loss, main_output, labels)
+        self.sums.add(self.loss_value, logits[0] if isinstance(logits, tuple) else logits, labels)
 
     def _step_schedule_by_epoch(self) -> None:
         if not getattr(self.schedule, "needs_metric", False):
@@ -188,11 +264,12 @@ class Trainer:
             )
         self.schedule.step(metric)
 
-    def _explain_loss(self, x: Array, labels: Array) -> TrainingError | DataError:
+    def explain_loss(self, x: Array, labels: Array) -> TrainingError | DataError:
+        """The error for a batch whose loss is not finite."""
         where = f"epoch {self.epoch}, batch {self.step + 1} counted from the start"
         if len(x) == 0:
             return DataError(f"a batch holds no image ({where}), so it has no mean loss: leave it out")
-        bad = _describe_bad(x, labels)
+        bad = describe_bad(x, labels)
         if bad:
             return DataError(f"{bad} ({where}); clean the data first")
         return TrainingError(
@@ -213,17 +290,17 @@ class Trainer:
 
     def evaluate(self, batches: Batches) -> Evaluation:
         """Loss, logits and metrics over all batches, in eval mode and without caches."""
-        _check_source("evaluate", batches)
+        check_source("evaluate", batches)
         self._tell("before_evaluation")
         losses, outputs, labels = [0.0], [], []
         with evaluating(self.model), np.errstate(over="ignore", invalid="ignore"):
-            for x, y in _as_batches(batches):
+            for x, y in as_batches(batches):
                 if len(x) == 0:
                     continue
                 y = to_device(as_array(y), self.model.device)
                 logits = self.model.forward(to_device(x, self.model.device))
                 loss = float(self.loss.forward(logits, y))
-                if not math.isfinite(loss) and (bad := _describe_bad(x, y)):
+                if not math.isfinite(loss) and (bad := describe_bad(x, y)):
                     raise DataError(f"{bad} (batch {len(losses)} of the evaluation); clean the data first")
                 losses.append(loss * len(x))
                 outputs.append(to_numpy(logits))
@@ -247,82 +324,48 @@ class Trainer:
     @property
     def batch_loss(self) -> float:
         """The last batch's mean loss. On a GPU, reading it waits until it is computed."""
-        return float(self._batch_loss)
+        return float(self.loss_value)
+
+    @property
+    def images_so_far(self) -> int:
+        """Images of this epoch that were trained on."""
+        return self.sums.images
 
     @property
     def mean_loss(self) -> float:
         """The mean loss over this epoch's images so far; nan before the first batch."""
-        return self._sums.mean_loss
+        return self.sums.mean_loss
 
     @property
     def mean_accuracy(self) -> float | None:
         """The share of this epoch's images classified rightly so far; None where labels are no classes."""
-        return self._sums.mean_accuracy
+        return self.sums.mean_accuracy
+
+    def data_state(self) -> Any:
+        """Where the training data stand, as their state_dict says it; None where they have none."""
+        return state_after(self.batches, self._pass_state, self.epoch_batches if self.mid_epoch else 0)
+
+    def weights_to_keep(self) -> dict[str, Array]:
+        """The state dict that evaluations judge: a callback's averaged weights where one averages."""
+        for callback in self.callbacks:
+            averaged = getattr(callback, "averaged_state", None)
+            if averaged is not None and (state := averaged(self)) is not None:
+                return state
+        return self.model.state_dict()
 
     def _tell(self, event: str) -> None:
-        for callback in self.callbacks:
-            method = getattr(callback, event, None)
-            if method is not None:
-                method(self)
+        known = self._listeners.get(event)
+        for method in listeners(self.callbacks, event) if known is None else known:
+            method(self)
 
 
 def predict(model: Layer, images: Array | Batches) -> np.ndarray:
     """Class probabilities (N, K) of prepared images, a data set, or batches: softmax of the logits."""
     parts = []
     with evaluating(model):
-        for x, _ in _as_batches(images):
+        for x, _ in as_batches(images):
             logits = model.forward(to_device(x, model.device))
             parts.append(to_numpy(softmax_forward(logits, dim=1)[0]))
     if not parts:
         raise DataError("there is nothing to predict: no image was given")
     return np.concatenate(parts)
-
-
-def _as_batches(source: Any) -> Iterator[tuple[Array, Array]]:
-    if isinstance(source, ArrayDataset):
-        yield from Loader(source, batch_size=EVALUATION_BATCH)
-    elif hasattr(source, "shape"):
-        for start in range(0, len(source), EVALUATION_BATCH):
-            yield source[start : start + EVALUATION_BATCH], None
-    else:
-        yield from source
-
-
-def _check_source(who: str, source: Any) -> None:
-    """Raise ConfigError for what a newcomer gives by mistake: bare arrays, or a data set with both its parts."""
-    advice = None
-    if isinstance(source, tuple) or hasattr(source, "shape"):
-        advice = "images and labels become a data set by data.ArrayDataset(images, labels)"
-    elif isinstance(getattr(source, "train", None), ArrayDataset):
-        advice = "pick a part of it, .train or .test"
-    elif not isinstance(source, (ArrayDataset, Iterable)):
-        advice = "batches are pairs (x, labels)"
-    if advice:
-        raise ConfigError(
-            f"{who} takes a Loader, a data set or a list of batches, got {type(source).__name__}: {advice}"
-        )
-
-
-def _describe_bad(x: Array, labels: Array) -> str:
-    """Which numbers of a batch are not finite; nothing when all are."""
-    for what, array, rows in (("input holds", x, "images"), ("labels hold", labels, "samples")):
-        finite = np.isfinite(to_numpy(array))
-        bad = ~finite.all(axis=tuple(range(1, finite.ndim)))
-        if bad.any():
-            return (
-                f"the {what} NaN or infinity: {int(bad.sum())} of {len(bad)} {rows}, "
-                f"first number {int(bad.argmax())} in the batch"
-            )
-    return ""
-
-
-def _is_classes(labels: Array) -> bool:
-    return labels.dtype.kind in "iu" and labels.ndim == 1
-
-
-def _count_images(batches: Any) -> int | None:
-    """Images in one pass of a Loader; None for anything else."""
-    if not isinstance(batches, Loader):
-        return None
-    full = len(batches) * batches.batch_size
-    return full if batches.drop_last else batches.num_samples

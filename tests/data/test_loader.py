@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from itertools import chain
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.data import ArrayDataset, Loader
-from minicnn.errors import ConfigError
+from minicnn.errors import ConfigError, DataError
 
 
 def numbered(n):
@@ -100,3 +101,58 @@ def test_dropping_the_only_batch_is_answered():
     ):
         Loader(numbered(10), 64, drop_last=True)
     assert labels(Loader(numbered(0), 64, drop_last=True)) == []
+
+
+class TestState:
+    """After load_state_dict the batches go on as if the loader had never stopped."""
+
+    def epochs(self, loader: Loader, count: int) -> list[list[list[int]]]:
+        return [[y.tolist() for _, y in loader] for _ in range(count)]
+
+    @given(st.integers(0, 5), st.integers(0, 2), st.booleans(), st.booleans())
+    def test_the_same_batches_are_left(self, taken: int, epochs: int, shuffle: bool, drop_last: bool) -> None:
+        def make(seed: int) -> Loader:
+            options = {"shuffle": shuffle, "drop_last": drop_last, "rng": np.random.default_rng(seed)}
+            return Loader(numbered(17), 4, **options)
+
+        loader, other = make(0), make(1)
+        taken = min(taken, len(loader))
+        self.epochs(loader, epochs)
+        batches = iter(loader)
+        for _ in range(taken):
+            next(batches)
+        state = json.loads(json.dumps(loader.state_dict()))
+        assert state["batches"] == taken
+        other.load_state_dict(state)
+        assert other.state_dict() == state
+        assert [y.tolist() for _, y in other] == [y.tolist() for _, y in batches]
+        assert self.epochs(other, 2) == self.epochs(loader, 2)
+
+    def test_between_two_epochs_no_batch_is_counted(self) -> None:
+        loader = Loader(numbered(8), 4, shuffle=True, rng=np.random.default_rng(0))
+        assert loader.state_dict()["batches"] == 0
+        self.epochs(loader, 1)
+        state = loader.state_dict()
+        assert state["batches"] == 0
+        expected = self.epochs(loader, 1)
+        loader.load_state_dict(state)
+        assert self.epochs(loader, 1) == expected
+
+    def test_a_generator_whose_state_holds_arrays(self) -> None:
+        def make() -> Loader:
+            return Loader(numbered(9), 2, shuffle=True, rng=np.random.Generator(np.random.MT19937(3)))
+
+        loader, other = make(), make()
+        self.epochs(loader, 2)
+        other.load_state_dict(json.loads(json.dumps(loader.state_dict())))
+        assert self.epochs(other, 1) == self.epochs(loader, 1)
+
+    def test_a_state_of_longer_epochs(self) -> None:
+        state = Loader(numbered(8), 4).state_dict() | {"batches": 3}
+        with pytest.raises(DataError, match="after 3 batches, but an epoch of this loader has 2"):
+            Loader(numbered(8), 4).load_state_dict(state)
+
+    def test_a_state_of_another_kind_of_generator(self) -> None:
+        state = Loader(numbered(8), 4, rng=np.random.Generator(np.random.Philox(1))).state_dict()
+        with pytest.raises(DataError, match="belongs to the generator Philox, this one is PCG64"):
+            Loader(numbered(8), 4).load_state_dict(state)

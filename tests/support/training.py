@@ -96,8 +96,8 @@ def use_blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     from minicnn import plots
     from minicnn.plots.style import new_picture
 
-    for name in ("learning_curves", "confusion_matrix", "predictions"):
-        monkeypatch.setattr(plots, name, lambda *args: new_picture(1, 1))
+    for name in ("learning_curves", "confusion_matrix", "predictions", "filters", "layer_timings"):
+        monkeypatch.setattr(plots, name, lambda *args, **options: new_picture(1, 1))
 
 
 _trained: list[Path] = []

@@ -151,7 +151,7 @@ class TestBestWeights:
     def feed(self, best: BestWeights, figures: list[tuple[float, float]]) -> list[str]:
         """Show it epochs with these (loss, accuracy); every epoch has weights of its own."""
         model = linear_network()
-        trainer: Any = SimpleNamespace(model=model, history=History())
+        trainer: Any = SimpleNamespace(weights_to_keep=model.state_dict, history=History())
         digests = []
         for epoch, (loss, accuracy) in enumerate(figures, start=1):
             model.fc.bias.value[...] = epoch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -46,3 +47,13 @@ def test_on_a_cpu_batches_pass_through_one_by_one() -> None:
         assert taken == list(range(i + 1)), "nothing is loaded ahead"
         assert (x == i).all()
         assert isinstance(labels, np.ndarray)
+
+
+def test_sums_go_on_from_their_state() -> None:
+    sums, others = Sums(), Sums()
+    sums.add(np.float32(0.3), np.eye(3, dtype=np.float32), np.array([0, 1, 1]))
+    others.load_state_dict(json.loads(json.dumps(sums.state_dict())))
+    for each in (sums, others):
+        each.add(0.7, np.eye(3, dtype=np.float32), np.array([0, 1, 2]))
+    assert others.state_dict() == sums.state_dict()
+    assert others.mean_accuracy == 5 / 6

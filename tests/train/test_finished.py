@@ -57,12 +57,20 @@ class TestReadBack:
         assert FinishedRun(own_run).evaluate().loss != before
 
     def test_reading_changes_nothing(self, own_run: Path) -> None:
-        before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in own_run.iterdir()}
+        before = {
+            path: (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in own_run.rglob("*")
+            if path.is_file()
+        }
         finished = FinishedRun(own_run)
         finished.evaluate()
         with pytest.raises(DataError):
             finished.predict(own_run / "missing.png")
-        assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in own_run.iterdir()} == before
+        assert {
+            path: (path.read_bytes(), path.stat().st_mtime_ns)
+            for path in own_run.rglob("*")
+            if path.is_file()
+        } == before
 
     def test_other_classes_are_refused_also_when_there_are_as_many(self, own_run: Path) -> None:
         """Digits would be evaluated to a number that means nothing."""
@@ -78,10 +86,10 @@ class TestReadBack:
 class TestDamaged:
     def assert_refused(self, folder: Path, error: type[Exception], message: str) -> None:
         """It raises, and nothing in the folder has changed."""
-        before = {path: path.read_bytes() for path in folder.iterdir()}
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         with pytest.raises(error, match=message):
             FinishedRun(folder)
-        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
     def test_no_weights_yet(self, own_run: Path) -> None:
         (own_run / "best.safetensors").unlink()

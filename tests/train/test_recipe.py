@@ -99,12 +99,16 @@ class TestFolder:
 
     def test_the_folder_holds_what_is_promised(self, folder: Path) -> None:
         assert sorted(path.name for path in folder.iterdir()) == [
+            ".lock",
             "best.safetensors",
+            "checkpoints",
             "config.json",
             "confusion_matrix.png",
             "learning_curves.png",
             "metrics.csv",
+            "metrics.jsonl",
             "predictions.png",
+            "report.html",
             "results.json",
         ]
 
@@ -178,10 +182,10 @@ class TestRun:
         assert "epoch   1/1" in err
 
     def test_another_run_is_left_alone(self, folder: Path) -> None:
-        before = {path: path.read_bytes() for path in folder.iterdir()}
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         with pytest.raises(RunError, match="holds another run"):
             run(SHORT, out=folder, quiet=True)
-        assert {path: path.read_bytes() for path in folder.iterdir()} == before
+        assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
     def test_convnet3_takes_the_grey_images_padded_and_repeated(self, tmp_path: Path) -> None:
         recipe = Recipe(model="convnet3", epochs=1, batch_size=256)
