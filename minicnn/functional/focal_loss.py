@@ -82,5 +82,5 @@ def focal_loss_backward(dy: Array, cache: FocalLossCache) -> Array:
     over_classes = (log_probs.shape[1],) + (1,) * (log_probs.ndim - 2)
     is_label = labels[:, None] == xp.arange(log_probs.shape[1]).reshape(over_classes)
     dlogits = xp.exp(log_probs) - is_label.astype(log_probs.dtype)
-    scale = xp.asarray(factor * dy / divisor, dtype=log_probs.dtype)
+    scale = xp.asarray(xp.where(factor == 0, 0, factor * dy / divisor), dtype=log_probs.dtype)
     return xp.where(scale[:, None] == 0, 0, scale[:, None] * dlogits)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.agreement import ours_gradients, ours_logits
+from benchmarks.agreement_ours import ours_gradients, ours_logits
 from benchmarks.seeded import digest, projections
 from minicnn import models
 from minicnn.errors import ConfigError
