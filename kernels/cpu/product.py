@@ -56,11 +56,6 @@ def panels_part(w, panels, turn, part, parts):
                 panels[mb, k, j] = np.float32(0)
 
 
-@kernel
-def pack_panels(w, panels, turn):
-    fork(panels_part, (w, panels, turn))
-
-
 # ---- y = a @ w --------------------------------------------------------------------------------------
 
 
