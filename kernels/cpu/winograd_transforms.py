@@ -27,6 +27,7 @@ output_in = linear(*OUTPUT_IN)
 output_out = linear(*OUTPUT_OUT)
 filter_out = linear(*FILTER_OUT)
 
+NO_LEAST = np.float32(-np.inf)
 FILTERS_AT_ONCE = 8  # input channels laid out together: with 64 outputs 18 kB, in L1
 
 
@@ -41,13 +42,16 @@ def to_planes(f, column, src, first, count, between, planes, start):
 
 
 @helper
-def from_planes(f, column, planes, start, between, dst, side, low, accumulate):
-    """dst = max(F planes[:, start + c] Fᵀ, low) for every channel c, or dst += that. dst (side, side, C)."""
+def from_planes(f, column, planes, start, between, bias, dst, side, low, accumulate):
+    """dst = max(F planes[:, start + c] Fᵀ + bias[c], low) for every channel c, or dst += that. dst (side, side, C)."""
     for c in range(0, dst.shape[2], width(column)):
         for j in range(6):
             store(f(load(column, planes, (j, start + c), (6, 0))), between, (0, j, 0), (1, 0, 0))
         for i in range(side):
-            out = at_least(f(load(column, between, (i, 0, 0), (0, 1, 0))), low)
+            out = f(load(column, between, (i, 0, 0), (0, 1, 0)))
+            if bias is not None:
+                out = plus(out, bias, (c,), (0,))
+            out = at_least(out, low)
             if accumulate:
                 out = plus(out, dst, (i, 0, c), (0, 1, 0))
             store(out, dst, (i, 0, c), (0, 1, 0))
@@ -107,8 +111,8 @@ def gradients_part(dy, d, t0, t1, shape, edges, betweens, column, part, parts):
 
 
 @helper
-def outputs_part(m, y, t0, t1, channels, low, accumulate, edges, betweens, column, part, parts):
-    """4x4 tile t of y = max(Aᵀ m A, low), or added to what is there. m is one block of `channels`."""
+def outputs_part(m, bias, y, t0, t1, channels, low, accumulate, edges, betweens, column, part, parts):
+    """4x4 tile t of y = max(Aᵀ m A + bias, low), or added to what is there. m is one block of `channels`."""
     _, height, breadth, real = y.shape
     between = betweens[part]
     for t in range(t0 + (t1 - t0) * part // parts, t0 + (t1 - t0) * (part + 1) // parts):
@@ -116,10 +120,10 @@ def outputs_part(m, y, t0, t1, channels, low, accumulate, edges, betweens, colum
         start = (t - t0) * channels
         if channels == real and p + 4 <= height and q + 4 <= breadth:
             inside = y[n, p : p + 4, q : q + 4]
-            from_planes(output_out, column, m, start, between, inside, 4, low, accumulate)
+            from_planes(output_out, column, m, start, between, bias, inside, 4, low, accumulate)
         else:
             tile = edges[part, :4, :4, :channels]
-            from_planes(output_out, column, m, start, between, tile, 4, low, False)
+            from_planes(output_out, column, m, start, between, bias, tile, 4, low, False)
             for a in range(min(4, height - p)):
                 for b in range(min(4, breadth - q)):
                     for c in range(real):
@@ -181,9 +185,8 @@ def filter_gradients_part(du, dw, outputs, packs, betweens, column, part, parts)
                     total, more = du[0, plane, start : start + block], du[owner, plane, start : start + block]
                     for o in range(block):
                         total[o] += more[o]
-            from_planes(
-                filter_out, column, du[0], start, betweens[part], pack[:, :, i], 3, np.float32(-np.inf), False
-            )
+            dst = pack[:, :, i]
+            from_planes(filter_out, column, du[0], start, betweens[part], None, dst, 3, NO_LEAST, False)
         for o in range(no):
             for i in range(ni):
                 for a in range(3):

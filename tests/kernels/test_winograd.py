@@ -1,4 +1,4 @@
-"""Winograd's convolution against the definition in float64: within 1e-4 of the largest value."""
+"""Winograd's convolution against the definition in float64: within 2e-5 of the largest value."""
 
 from __future__ import annotations
 
@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
 
 from minicnn.kernels.cpu import winograd
-from minicnn.kernels.cpu.winograd_matrices import cook_toom
+from minicnn.kernels.cpu.winograd_matrices import OUTPUTS, POINTS, TAPS, cook_toom
 from tests.kernels.nhwc import FEW, check_epilogues, computed, exact, make_case, threads
 from tests.support.strategies import seeds
 
-BOUND = 1e-4
+BOUND = 2e-5  # 1e-4 is promised
 # Whole vectors of 16, tails, and less than a vector; few, since each tile shape is one to compile.
 CHANNELS = st.sampled_from([3, 16, 20, 32, 64])
 
 
 @pytest.mark.parametrize(
-    ("points", "m", "r"), [((0, 1, -1), 2, 3), ((0, 1, -1, 2, -2), 4, 3), ((0, 1, -1, 2), 3, 3)]
+    ("points", "m", "r"), [((0, 1, -1), 2, 3), (POINTS, OUTPUTS, TAPS), ((0, 1, -1, 2), 3, 3)]
 )
-def test_matrices_compute_a_convolution(points: tuple[int, ...], m: int, r: int) -> None:
+def test_matrices_compute_a_convolution(points: tuple[float, ...], m: int, r: int) -> None:
     """y = Aᵀ [(G g) * (Bᵀ d)] is yᵢ = Σⱼ gⱼ dᵢ₊ⱼ."""
     at, g, bt = cook_toom(points, m, r)
     rng = np.random.default_rng(0)
@@ -66,6 +67,17 @@ def test_chunks(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None
     case = make_case(1, tuple(x_shape), outputs, (3, 3), padding=(1, 1))
     for result, right in zip(computed(winograd, case), exact(case)):
         assert np.abs(result - right).max() <= BOUND * np.abs(right).max()
+
+
+@pytest.mark.parametrize("channels", [64, 256])
+def test_rounding_errors_stay_near_those_of_a_plain_sum(channels: int) -> None:
+    """At most three times NumPy's in float32, in the mean square: a network's gradients are no worse."""
+    case = make_case(5, (4, 14, 14, channels), 32, (3, 3), padding=(1, 1))
+    patches = sliding_window_view(np.pad(case.x, ((0, 0), (1, 1), (1, 1), (0, 0))), (3, 3), axis=(1, 2))
+    plain = patches.reshape(-1, channels * 9) @ case.weight.reshape(32, -1).T + case.bias
+    right = exact(case)[0]
+    error = np.square(computed(winograd, case)[0] - right).mean()
+    assert error <= 3**2 * np.square(plain.reshape(right.shape) - right).mean()
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 64, 64), (1, 7, 9, 20, 3)])
