@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import _dynfunc
 from numba.core import config, event
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.cpu import CPUContext
 from platformdirs import user_cache_path
 
 HERE = Path(__file__).parent
@@ -68,21 +70,36 @@ def helper(function: Callable) -> Any:
 
 @contextmanager
 def _unoptimized() -> Iterator[None]:
-    """Leave out LLVM's optimisation, which is the greater part of compiling.
+    """Leave out LLVM's optimisation and machine code, which are the greater part of compiling.
 
     A helper's code is copied into each kernel that calls it, and optimised there; Numba would do so
-    in the helper too, for nothing. This reaches into Numba: where it has changed, all is optimised twice.
+    in the helper too, for nothing. This reaches into Numba: where it has changed, all is done twice.
     """
-    before = getattr(JITCodeLibrary, "_optimize_final_module", None)
-    if before is None:
+    skipped = {
+        (JITCodeLibrary, "_optimize_functions"): lambda library, module: None,
+        (JITCodeLibrary, "_optimize_final_module"): lambda library: None,
+        (JITCodeLibrary, "_finalize_final_module"): lambda library: setattr(library, "_finalized", True),
+        (CPUContext, "get_executable"): _no_executable,
+    }
+    before = {(kind, name): getattr(kind, name, None) for kind, name in skipped}
+    if None in before.values():
         yield
         return
     with global_compiler_lock:
-        JITCodeLibrary._optimize_final_module = lambda self: None
+        for (kind, name), instead in skipped.items():
+            setattr(kind, name, instead)
         try:
             yield
         finally:
-            JITCodeLibrary._optimize_final_module = before
+            for (kind, name), method in before.items():
+                setattr(kind, name, method)
+
+
+def _no_executable(context: Any, library: Any, fndesc: Any, env: Any) -> Any:
+    """A function object without code, where Numba would keep what Python can call."""
+    library.finalize()
+    name = fndesc.qualname.rpartition(".")[2]
+    return _dynfunc.make_function(fndesc.lookup_module(), name, "", 0, env, (library,))
 
 
 @contextmanager

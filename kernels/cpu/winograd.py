@@ -51,7 +51,7 @@ Pair = tuple[int, int]
 # ---- the 36 matrix products -------------------------------------------------------------------------
 
 TILES_IN_L1 = 64  # tiles whose two runs of channels stay in L1 while the weight gradient goes through a block
-RUN = 64  # channels that are summed up by themselves
+RUN = 128  # channels that are summed up by themselves
 
 
 @helper
