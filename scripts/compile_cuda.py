@@ -50,7 +50,9 @@ class Task(NamedTuple):
     architectures: tuple[str, ...]
 
     def __str__(self) -> str:
-        return f"{self.file} {' '.join(self.options)}, {', '.join(f'sm_{each}' for each in self.architectures)}"
+        return (
+            f"{self.file} {' '.join(self.options)}, {', '.join(f'sm_{each}' for each in self.architectures)}"
+        )
 
 
 class Report(NamedTuple):

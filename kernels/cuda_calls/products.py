@@ -1,8 +1,8 @@
 """The products of a fully connected layer: by our tiles (cuda/linear.cu), or by cuBLAS.
 
-    product("forward", x, weight)        x Wᵀ
-    product("grad_input", dy, weight)    dy W
-    product("grad_weight", dy, x)        dyᵀ x
+product("forward", x, weight)        x Wᵀ
+product("grad_input", dy, weight)    dy W
+product("grad_weight", dy, x)        dyᵀ x
 """
 
 from __future__ import annotations

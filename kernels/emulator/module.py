@@ -112,7 +112,9 @@ class EmulatedKernel:
             if isinstance(given, np.uintp) and given == 0:
                 return ctypes.c_void_p(None)
             if given is None:
-                raise EmulatorError(f"{who}: write np.uintp(0) for a null pointer: CuPy 13 passes None as 0xffffffff")
+                raise EmulatorError(
+                    f"{who}: write np.uintp(0) for a null pointer: CuPy 13 passes None as 0xffffffff"
+                )
             dtype = expected[:-1].removeprefix("const ")
             if not isinstance(given, np.ndarray) or given.dtype != dtype or not given.flags.c_contiguous:
                 what = (

@@ -247,7 +247,9 @@ class TestCrossEntropy:
 
 
 class TestLinear:
-    case = given(sizes=st.tuples(*[st.integers(1, 40)] * 3), bias=st.booleans(), relu=st.booleans(), seed=seeds)
+    case = given(
+        sizes=st.tuples(*[st.integers(1, 40)] * 3), bias=st.booleans(), relu=st.booleans(), seed=seeds
+    )
 
     @pytest.mark.parametrize("algorithm", ["direct", "tiled", "tf32"])
     @few
@@ -257,7 +259,11 @@ class TestLinear:
 
     @pytest.mark.parametrize("algorithm", ["tiled", "tf32"])
     @pytest.mark.parametrize(
-        "sizes", [(3, 260, 5), *(pytest.param(each, marks=pytest.mark.slow) for each in ((67, 149, 131), (130, 5, 66)))]
+        "sizes",
+        [
+            (3, 260, 5),
+            *(pytest.param(each, marks=pytest.mark.slow) for each in ((67, 149, 131), (130, 5, 66))),
+        ],
     )
     def test_several_tiles_and_parts(self, algorithm: str, sizes: Any) -> None:
         self.agrees(algorithm, sizes, True, False, seed=1)
