@@ -7,6 +7,14 @@ from typing import Any
 from benchmarks.gpu_items import entries, leave_if_lost, write
 
 
+def pytest_configure() -> None:
+    """Fewer examples of each property: the same tests have drawn many in the emulator."""
+    from hypothesis import settings
+
+    settings.register_profile("gpu", max_examples=8, deadline=None, derandomize=True)
+    settings.load_profile("gpu")
+
+
 def pytest_collection_modifyitems(items: list[Any]) -> None:
     """Leave out what an earlier process has begun."""
     known = {entry.get("begin") for entry in entries()}

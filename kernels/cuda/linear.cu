@@ -25,7 +25,7 @@
 #define ROW0 ((INDEX)blockIdx.y * BM)
 #define COL0 ((INDEX)blockIdx.x * BN)
 
-// out = a bᵀ: a (M, K), b (N, K).
+// out = a b^T: a (M, K), b (N, K).
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) linear_forward(PRODUCT_PARAMETERS) {
   DECLARE_TILES(as, bs);
   PART;
@@ -51,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) linear_grad_in
       as, bs);
 }
 
-// out = aᵀ b: a (K, M), b (K, N).
+// out = a^T b: a (K, M), b (K, N).
 extern "C" __global__ void __launch_bounds__(THREADS, MIN_BLOCKS) linear_grad_weight(PRODUCT_PARAMETERS) {
   DECLARE_TILES(as, bs);
   PART;

@@ -76,7 +76,8 @@ def _divisor(
     """(P, Q): what each output's sum is divided by. Kept, since a CUDA graph cannot copy it to the GPU."""
     if override is not None:
         return to_device(np.full(window.output, override, dtype), device)
-    counts = np.outer(*(_counts(window, axis, count_include_pad) for axis in (0, 1)))
+    rows, cols = (_counts(window, axis, count_include_pad) for axis in (0, 1))
+    counts = np.outer(rows, cols)
     return to_device(counts.astype(dtype), device)
 
 
