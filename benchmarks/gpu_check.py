@@ -87,7 +87,8 @@ def run_section(section: str, seconds: float) -> dict[str, Any]:
     """The result of a section, whatever becomes of it."""
     from benchmarks import gpu_items
 
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MINICNN_CUDA_TESTS": "gpu", "CI": "true"}
+    paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    environment = {**os.environ, "PYTHONPATH": paths, "MINICNN_CUDA_TESTS": "gpu", "CI": "true"}
     command, finished = [sys.executable, "-m", "benchmarks.gpu_check", "--section", section], [0]
     if section in TESTS:
         command = [sys.executable, *PYTEST, *TESTS[section]]

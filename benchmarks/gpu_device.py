@@ -18,7 +18,7 @@ from minicnn.kernels import explain
 from minicnn.losses import CrossEntropyLoss
 from tests.layers.cases import CASES
 
-RESNET_ON_CPU = 0.80  # test accuracy of _train(2, ..., "resnet18") with DEVICE = "cpu"
+RESNET_ON_CPU = 0.799  # test accuracy of _train(2, ..., "resnet18") with DEVICE = "cpu"
 DEVICE = "cuda"  # "cpu" runs the same checks there, as the tests do
 
 

@@ -64,6 +64,11 @@ class ndarray(np.ndarray):
         refuse_while_capturing("a copy to the host")
         return np.array(self.view(np.ndarray))
 
+    def set(self, array: np.ndarray, stream: Any = None) -> None:
+        """Take over the values of NumPy's array."""
+        refuse_while_capturing("a copy from the host")
+        self.view(np.ndarray)[...] = array
+
     def item(self, *args: Any) -> Any:
         refuse_while_capturing("looking at a number")
         return super().item(*args)
