@@ -93,24 +93,30 @@ def run(
         journal, log = Path(folder) / "journal", Path(folder) / "log"
         given = {**environment, JOURNAL: str(journal)}
         while True:
-            began = len(_read(journal))
+            begun = _begun(_read(journal))
             why = _run_once(command, given, cwd, journal, log, end, item_seconds, finished)
             written = _read(journal)
             results = [entry for entry in written if "item" in entry]
             done = {entry["item"] for entry in results}
-            for entry in written:
-                if "begin" in entry and entry["begin"] not in done:
-                    failed = {"item": entry["begin"], "passed": False, "found": why, "seconds": None}
-                    results.append(failed)
-                    with journal.open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(failed) + "\n")
-            if not why or len(written) == began or time.monotonic() > end:
+            unfinished = [name for name in _begun(written) if name not in done]
+            if why and not unfinished and _begun(written) != begun and written[-1]["passed"]:
+                # It fell after its last item: so compute-sanitizer reports what it has found.
+                unfinished = [f"after {written[-1]['item']}"]
+            for name in unfinished:
+                results.append({"item": name, "passed": False, "found": why, "seconds": None})
+                with journal.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(results[-1]) + "\n")
+            if not why or _begun(written) == begun or time.monotonic() > end:
                 break
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     passed = sum(result["passed"] for result in results)
     note = f"{passed} of {len(results)} passed" + (f"; {why}" if why else "")
     answer = {"passed": not why and passed == len(results) > 0, "note": note, "items": results}
     return answer if answer["passed"] else {**answer, "output": "\n".join(text.splitlines()[-60:])}
+
+
+def _begun(written: list[dict[str, Any]]) -> list[str]:
+    return [entry["begin"] for entry in written if "begin" in entry]
 
 
 def _read(journal: Path) -> list[dict[str, Any]]:

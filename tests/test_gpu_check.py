@@ -122,6 +122,13 @@ class TestItems:
         assert [item["found"] for item in result["items"] if item["item"] == "second"] == [found]
         assert result["note"] == "2 of 3 passed"
 
+    def test_a_process_that_fails_at_its_end(self) -> None:
+        """As compute-sanitizer does when it has found something."""
+        result = walk("import atexit; atexit.register(os._exit, 3)")
+        assert not result["passed"]
+        assert result["items"][-1]["item"] == "after third"
+        assert result["items"][-1]["found"] == "the process ended with exit status 3"
+
     def test_one_that_hangs_is_stopped(self) -> None:
         result = walk("time.sleep(60)", item_seconds=6)
         assert {item["item"]: item["found"] for item in result["items"]}["second"] == "stopped after 6 s"
