@@ -100,7 +100,17 @@ def run_section(section: str, seconds: float) -> dict[str, Any]:
     start = time.perf_counter()
     item_seconds = min(seconds, SECTIONS[section][2] if section in SECTIONS else seconds)
     result = gpu_items.run(command, environment, seconds, item_seconds, finished, ROOT)
-    return {**result, "seconds": round(time.perf_counter() - start, 1)}
+    return {**complete(section, result), "seconds": round(time.perf_counter() - start, 1)}
+
+
+def complete(section: str, result: dict[str, Any]) -> dict[str, Any]:
+    """The result; a benchmark without PyTorch has not passed."""
+    rows = [item["found"] for item in result["items"] if item["passed"]] if section == "benchmark" else []
+    alone = [row["torch_problem"] for row in rows if row["torch_problem"]]
+    if not alone:
+        return result
+    note = f"{result['note']}; PyTorch was not measured in {len(alone)} of {len(rows)}: {alone[0]}"
+    return {**result, "passed": False, "note": note}
 
 
 def machine() -> dict[str, Any]:

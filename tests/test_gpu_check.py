@@ -252,6 +252,14 @@ class TestReport:
         assert (tmp_path / "roofline.png").stat().st_size > 10_000
         assert ("something failed" in capsys.readouterr().out) == fails
 
+    def test_a_benchmark_without_pytorch_has_not_passed(self) -> None:
+        result = {"passed": True, "note": "1 of 1 passed", "items": [walked("lenet5", MEASURED)]}
+        assert gpu_check.complete("benchmark", result) == result
+        alone = [walked("lenet5", {**MEASURED, "torch_problem": "ImportError: no torch"})]
+        answer = gpu_check.complete("benchmark", {**result, "items": alone})
+        assert not answer["passed"]
+        assert "not measured in 1 of 1: ImportError: no torch" in answer["note"]
+
     def test_a_figure_that_cannot_be_drawn_costs_no_numbers(self, tmp_path: Path) -> None:
         results = {
             "machine": {"devices": ["cpu"]},
