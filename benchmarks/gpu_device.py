@@ -18,6 +18,7 @@ from minicnn.kernels import explain
 from minicnn.losses import CrossEntropyLoss
 from tests.layers.cases import CASES
 
+RESNET_ON_CPU = 0.799  # test accuracy of _train(2, ..., "resnet18") with DEVICE = "cpu"
 DEVICE = "cuda"  # "cpu" runs the same checks there, as the tests do
 
 
@@ -92,10 +93,13 @@ def kernels_are_taken() -> str:
 def _train(epochs: int, graph: bool | str, model_name: str = "lenet5") -> tuple[Any, float, int]:
     """(the model, its test accuracy, steps replayed) after training on the embedded images."""
     model_rng, split_rng, order_rng = np.random.default_rng(0).spawn(3)
-    bundle = data.load("fashion-mnist-mini", input_shape=models.architecture(model_name).input_shape)
+    shape = (3, 32, 32) if model_name == "resnet18" else models.architecture(model_name).input_shape
+    bundle = data.load("fashion-mnist-mini", input_shape=shape)
     training, validation = bundle.train.split(0.1, rng=split_rng)
-    model = models.build(model_name, rng=model_rng, in_channels=bundle.preprocessing.channels).to(DEVICE)
-    trainer = train.Trainer(model, losses.CrossEntropyLoss(), optim.Adam(model, lr=2e-3), graph=graph)
+    options = {"in_channels": bundle.preprocessing.channels, "num_classes": 10}
+    model = models.build(model_name, rng=model_rng, **options).to(DEVICE)
+    rate = 1e-3 if model_name == "resnet18" else 2e-3
+    trainer = train.Trainer(model, losses.CrossEntropyLoss(), optim.Adam(model, lr=rate), graph=graph)
     trainer.fit(data.Loader(training, 64, shuffle=True, rng=order_rng), validation, epochs=epochs)
     replays = trainer._step_graph.replays if trainer._step_graph is not None else 0
     return model, trainer.evaluate(bundle.test).accuracy, replays
@@ -109,13 +113,24 @@ def lenet5_learns() -> str:
     return f"test accuracy {accuracy:.1%}, {replays} steps replayed as a graph"
 
 
+def resnet18_learns() -> str:
+    """The CPU's accuracy on the embedded images in 32x32, RESNET_ON_CPU after two epochs, give or take four points."""
+    _, accuracy, replays = _train(2, "auto", "resnet18")
+    if accuracy < RESNET_ON_CPU - 0.04:
+        raise AssertionError(f"test accuracy {accuracy:.1%}, the CPU's is {RESNET_ON_CPU:.1%}")
+    return f"test accuracy {accuracy:.1%} (the CPU's is {RESNET_ON_CPU:.1%}), {replays} steps replayed as a graph"
+
+
 def the_same_seed_gives_the_same_weights() -> str:
-    """Twice, bit for bit; convnet3, since it has dropout."""
-    first, second = (_train(1, "auto", "convnet3")[0].state_dict() for _ in range(2))
-    for name, value in first.items():
-        if not np.array_equal(to_numpy(value), to_numpy(second[name])):
-            raise AssertionError(f"{name} differs")
-    return f"{len(first)} arrays, every bit"
+    """Twice, bit for bit; convnet3, since it has dropout, and ResNet-18, since it has batch norm and cuBLAS."""
+    count = 0
+    for model in ("convnet3", "resnet18"):
+        first, second = (_train(1, "auto", model)[0].state_dict() for _ in range(2))
+        for name, value in first.items():
+            if not np.array_equal(to_numpy(value), to_numpy(second[name])):
+                raise AssertionError(f"{model}: {name} differs")
+        count += len(first)
+    return f"{count} arrays, every bit"
 
 
 def a_graph_computes_what_single_launches_do() -> str:
@@ -127,6 +142,35 @@ def a_graph_computes_what_single_launches_do() -> str:
     if DEVICE == "cuda" and replays == 0:
         raise AssertionError("no step was replayed: every one was computed launch by launch")
     return f"{replays} steps replayed"
+
+
+def every_kernel_once() -> str:
+    """Small, for compute-sanitizer, under which everything is slow."""
+    from minicnn.kernels.cuda_calls import implicit_conv2d
+    from tests.kernels.cuda import agreement, test_agreement, test_updates
+    from tests.support.strategies import ConvConfig, PoolConfig
+
+    options = {"stride": (2, 1), "padding": (1, 2), "dilation": (1, 2), "groups": 2}
+    chosen = implicit_conv2d.tile_for
+    try:
+        for name in ("FLAT", "MIDDLE", "LARGE", "TF32", "TF32_LARGE", "im2col"):
+            config = ConvConfig((2, 6, 9, 8), (18, 3, 3, 3), True, options, seed=7)
+            tile = getattr(implicit_conv2d, name, None)
+            implicit_conv2d.tile_for = lambda *_, tile=tile: tile  # type: ignore[assignment]
+            algorithm = "im2col" if name == "im2col" else "tf32" if "TF32" in name else "implicit"
+            agreement.conv2d(config, algorithm)
+    finally:
+        implicit_conv2d.tile_for = chosen
+    for kind in ("max", "avg"):
+        agreement.pool(kind, PoolConfig((2, 2, 7, 8), 3, {"stride": (2, 1), "padding": 1}, seed=4))
+    agreement.batch_norm2d((4, 3, 11, 13), True, False, True, True, seed=5)
+    for algorithm in ("direct", "tiled", "tf32"):
+        test_agreement.TestLinear().agrees(algorithm, (5, 150, 7), True, True, seed=1)
+    test_agreement.TestElementwise().test_extremes()
+    test_agreement.TestCrossEntropy().test_scores_far_from_zero()
+    for rule in test_updates.RULES:
+        test_updates.check_rule(rule)
+    return "convolution by every tile, pooling, batch norm, linear, activations, cross entropy, updates"
 
 
 def labels_out_of_range_are_seen() -> str:
@@ -149,4 +193,5 @@ CHECKS = (
     a_graph_computes_what_single_launches_do,
     the_same_seed_gives_the_same_weights,
     lenet5_learns,
+    resnet18_learns,
 )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -21,8 +21,8 @@ from benchmarks import from_checkout  # noqa: F401  (first: it makes minicnn.ker
 from benchmarks.networks import copy_weights, torch_convnet3, torch_lenet
 from minicnn import models
 from minicnn.kernels import using
+from minicnn.layers.base import backward_into
 from minicnn.losses import CrossEntropyLoss
-from minicnn.models import ARCHITECTURES
 from minicnn.optim import SGD
 
 ROUNDS = 5
@@ -40,6 +40,11 @@ class Row(NamedTuple):
     aim: float
     classes: int = 10
 
+    @property
+    def dropout(self) -> bool:
+        """Then the losses of the two differ: each draws its own masks."""
+        return self.model in ("convnet3", "vgg16")
+
 
 ROWS = [
     Row("lenet5", (1, 28, 28), 128, False, 1.5, 3.0),
@@ -50,59 +55,18 @@ ROWS = [
 ]
 
 
-def torch_vgg16(nn: Any) -> Any:
-    layers: list[Any] = []
-    channels = 3
-    for width, count in ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)):
-        for _ in range(count):
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-            channels = width
-        layers.append(nn.MaxPool2d(2))
-    head = [
-        nn.Linear(25088, 4096),
-        nn.ReLU(True),
-        nn.Dropout(),
-        nn.Linear(4096, 4096),
-        nn.ReLU(True),
-        nn.Dropout(),
-    ]
-    return nn.Sequential(*layers, nn.Flatten(), *head, nn.Linear(4096, 1000))
+def torch_module(name: str) -> Any:
+    """The network in PyTorch."""
+    from torch import nn
+
+    from benchmarks import torch_models
+
+    small = {"lenet5": torch_lenet, "convnet3": torch_convnet3}
+    return small[name](nn) if name in small else torch_models.build(name)
 
 
-def torch_resnet18(nn: Any) -> Any:
-    class Block(nn.Module):
-        def __init__(self, channels: int, width: int, stride: int) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(channels, width, 3, stride, 1, bias=False)
-            self.bn1, self.relu = nn.BatchNorm2d(width), nn.ReLU(inplace=True)
-            self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-            self.bn2, self.downsample = nn.BatchNorm2d(width), nn.Identity()
-            if stride != 1 or channels != width:
-                conv = nn.Conv2d(channels, width, 1, stride, bias=False)
-                self.downsample = nn.Sequential(conv, nn.BatchNorm2d(width))
-
-        def forward(self, x: Any) -> Any:
-            y = self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x)))))
-            return self.relu(y + self.downsample(x))
-
-    stem = [
-        nn.Conv2d(3, 64, 7, 2, 3, bias=False),
-        nn.BatchNorm2d(64),
-        nn.ReLU(inplace=True),
-        nn.MaxPool2d(3, 2, 1),
-    ]
-    blocks, channels = [], 64
-    for width, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        blocks += [Block(channels, width, stride), Block(width, width, 1)]
-        channels = width
-    return nn.Sequential(*stem, *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
-
-
-TORCH = {"lenet5": torch_lenet, "convnet3": torch_convnet3, "vgg16": torch_vgg16, "resnet18": torch_resnet18}
-
-
-def our_step(row: Row, device: str = "cuda") -> tuple[Callable[[], None], Any]:
-    """(a training step, the model)."""
+def our_step(row: Row, device: str = "cuda") -> tuple[Callable[[], Any], Any]:
+    """(a training step, which returns the loss, the model)."""
     from minicnn.backend import to_device
     from minicnn.train.graph import step_for
 
@@ -111,36 +75,39 @@ def our_step(row: Row, device: str = "cuda") -> tuple[Callable[[], None], Any]:
     loss, optimizer = CrossEntropyLoss(), SGD(model, lr=1e-3, momentum=0.9)
     graph = step_for(model, loss, "auto")
 
-    def step() -> None:
+    def step() -> Any:
         optimizer.zero_grad()
         with using("tf32") if row.tf32 else nullcontext():
             if graph is not None:
-                graph(x, labels)
+                value, _ = graph(x, labels)
             else:
-                loss.forward(model.forward(x), labels)
-                model.backward(loss.backward(), need_dx=False)  # type: ignore[call-arg]
+                value = loss.forward(model.forward(x), labels)
+                backward_into(model, loss.backward(), need_dx=False)
         optimizer.step()
+        return value
 
     step.graph = graph  # type: ignore[attr-defined]
     return step, model
 
 
-def torch_step(row: Row, model: Any) -> Callable[[], None]:
+def torch_step(row: Row, model: Any) -> Callable[[], Any]:
     import torch
     from torch.nn import functional
 
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = row.tf32
     torch.backends.cudnn.benchmark = True  # its fastest algorithms, tried out in the first steps
-    module = TORCH[row.model](torch.nn).train()
+    module = torch_module(row.model).train()
     copy_weights(model, module)
     module = module.cuda()
     x, labels = (torch.from_numpy(array).cuda() for array in batch_of(row))
     optimizer = torch.optim.SGD(module.parameters(), lr=1e-3, momentum=0.9)
 
-    def step() -> None:
+    def step() -> Any:
         optimizer.zero_grad()
-        functional.cross_entropy(module(x), labels).backward()
+        loss = functional.cross_entropy(module(x), labels)
+        loss.backward()
         optimizer.step()
+        return loss.detach()
 
     return step
 
@@ -153,21 +120,39 @@ def batch_of(row: Row) -> tuple[np.ndarray, np.ndarray]:
 
 
 def measure(row: Row) -> dict[str, Any]:
-    """One line of the table: milliseconds a step, and their ratio."""
+    """One line of the table: milliseconds a step, and their ratio. Without PyTorch ours alone."""
     import cupy
-    import torch
 
     cpu_model = models.build(row.model, rng=np.random.default_rng(0))
     ours, _ = our_step(row)
-    theirs = torch_step(row, cpu_model)
-    times: dict[str, list[float]] = {"minicnn": [], "torch": []}
-    wait = {"minicnn": cupy.cuda.Device().synchronize, "torch": torch.cuda.synchronize}
-    steps = {"minicnn": ours, "torch": theirs}
-    counts = {}
-    for name, step in steps.items():
-        for _ in range(5):  # compiles, records the graph, tries cuDNN's algorithms
-            step()
-        counts[name] = max(3, int(ROUND_SECONDS / max(_seconds(step, 3, wait[name]), 1e-6)))
+    steps: dict[str, Callable[[], Any]] = {"minicnn": ours}
+    wait: dict[str, Callable[[], Any]] = {"minicnn": cupy.cuda.Device().synchronize}
+    problem = ""
+    losses = {"minicnn": float(ours())}
+    for _ in range(4):  # compiles, records the graph
+        ours()
+    try:
+        import torch
+
+        steps["torch"], wait["torch"] = torch_step(row, cpu_model), torch.cuda.synchronize
+        losses["torch"] = float(steps["torch"]())
+        for _ in range(4):  # tries cuDNN's algorithms
+            steps["torch"]()
+    except Exception as error:
+        steps.pop("torch", None)
+        problem = f"{type(error).__name__}: {error}"
+    del cpu_model
+    if (
+        "torch" in losses
+        and not row.dropout
+        and abs(losses["torch"] - losses["minicnn"]) > 0.01 * losses["torch"]
+    ):
+        raise ArithmeticError(f"the two compute different losses from the same weights: {losses}")
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    counts = {
+        name: max(3, int(ROUND_SECONDS / max(_seconds(step, 3, wait[name]), 1e-6)))
+        for name, step in steps.items()
+    }
     for _ in range(ROUNDS):
         for name, step in steps.items():
             times[name].append(_seconds(step, counts[name], wait[name]))
@@ -175,17 +160,19 @@ def measure(row: Row) -> dict[str, Any]:
     ms = {name: 1e3 * statistics.median(each) for name, each in times.items()}
     return {
         **row._asdict(),
+        "first_loss": losses,
         "ms": {name: round(value, 4) for name, value in ms.items()},
         "ms_rounds": {name: [round(1e3 * value, 4) for value in each] for name, each in times.items()},
-        "ratio": round(ms["torch"] / ms["minicnn"], 3),
-        "images_per_second": round(1e3 * row.batch / ms["minicnn"]),
+        "ratio": round(ms["torch"] / ms["minicnn"], 3) if "torch" in ms else None,
+        "torch_problem": problem,
+        "images_per_second": {name: round(1e3 * row.batch / value) for name, value in ms.items()},
         "graph": "replayed"
         if graph is not None and graph.replays
         else f"not recorded: {graph and graph.problem}",
     }
 
 
-def _seconds(step: Callable[[], None], count: int, wait: Callable[[], Any]) -> float:
+def _seconds(step: Callable[[], Any], count: int, wait: Callable[[], Any]) -> float:
     wait()
     start = time.perf_counter()
     for _ in range(count):
@@ -194,49 +181,65 @@ def _seconds(step: Callable[[], None], count: int, wait: Callable[[], Any]) -> f
     return (time.perf_counter() - start) / count
 
 
+def items() -> list[tuple[str, Callable[[], dict[str, Any]]]]:
+    """The rows, as make gpu-check walks over them."""
+    return [(title(row._asdict()), lambda row=row: measure(row)) for row in ROWS]
+
+
+def cpu_items() -> list[tuple[str, Callable[[], float]]]:
+    """Images a second of the CPU engine on the same steps, for small networks: large ones would take minutes."""
+    return [
+        (row.model, lambda row=row: cpu_images_per_second(row))
+        for row in ROWS
+        if row.model in ("lenet5", "convnet3")
+    ]
+
+
 def cpu_images_per_second(row: Row) -> float:
-    """The CPU engine on the same step; small networks only, the large would take the time of all others."""
     step, _ = our_step(row, "cpu")
     step()
-    return round(row.batch / _seconds(step, 3, lambda: None))
+    return round(row.batch / min(_seconds(step, 3, lambda: None) for _ in range(3)))
 
 
-def measure_all() -> list[dict[str, Any]]:
-    """Every row whose model there is; what goes wrong in one is written down and does not stop the others."""
-    results = []
-    for row in ROWS:
-        try:
-            if row.model not in ARCHITECTURES:
-                raise LookupError(f"minicnn.models has no {row.model} yet")
-            result = measure(row)
-            if row.model in ("lenet5", "convnet3"):
-                result["cpu_images_per_second"] = cpu_images_per_second(row)
-        except Exception as error:
-            result = {**row._asdict(), "not_measured": f"{type(error).__name__}: {error}"}
-        print(json.dumps(result), flush=True)
-        results.append(result)
-    return results
+def title(row: Mapping[str, Any]) -> str:
+    return f"{row['model']}, batch {row['batch']}, {'TF32' if row['tf32'] else 'fp32'}"
 
 
-def markdown(results: list[dict[str, Any]]) -> str:
-    """The table."""
+def markdown(results: list[dict[str, Any]], cpu: Mapping[str, float] | None = None) -> str:
+    """The table of walked items; cpu: images a second of the CPU engine, by model."""
     lines = [
-        "| network | batch | arithmetic | PyTorch / minicnn | required | aim | minicnn ms | PyTorch ms | img/s | CPU img/s |",
+        "| training step | PyTorch / minicnn | required | aim | minicnn ms | PyTorch ms | minicnn img/s | PyTorch img/s | CPU img/s | CUDA graph |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
+    rows = {title(row._asdict()): row for row in ROWS}
     for each in results:
-        start = f"| {each['model']} | {each['batch']} | {'TF32' if each['tf32'] else 'fp32'}"
-        wanted = f"{each['required']} | {each['aim']}"
-        if "not_measured" in each:
-            lines.append(f"{start} | not measured: {each['not_measured']} | {wanted} | - | - | - | - |")
+        row, found = rows[each["item"]], each["found"]
+        start, wanted = f"| {each['item']}", f"{row.required} | {row.aim}"
+        if not each["passed"]:
+            lines.append(f"{start} | not measured: {str(found).replace('|', '/')} | {wanted} |" + " - |" * 6)
             continue
-        ms = f"{each['ms']['minicnn']:.3f} | {each['ms']['torch']:.3f}"
-        cpu = each.get("cpu_images_per_second", "-")
-        lines.append(
-            f"{start} | {each['ratio']:.2f} | {wanted} | {ms} | {each['images_per_second']} | {cpu} |"
+        ms, speed = found["ms"], found["images_per_second"]
+        ratio = (
+            f"{found['ratio']:.2f}" if "torch" in ms else f"- ({found['torch_problem']})".replace("|", "/")
         )
+        theirs = (f"{ms['torch']:.3f}", f"{speed['torch']:,}") if "torch" in ms else ("-", "-")
+        speed_cpu = (cpu or {}).get(row.model)
+        cells = [ratio, wanted, f"{ms['minicnn']:.3f}", theirs[0], f"{speed['minicnn']:,}", theirs[1]]
+        cells += ["-" if speed_cpu is None else f"{speed_cpu:,}", found["graph"].replace("|", "/")]
+        lines.append(f"{start} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def main() -> None:
+    results = []
+    for name, compute in items():
+        try:
+            results.append({"item": name, "passed": True, "found": compute()})
+        except Exception as error:
+            results.append({"item": name, "passed": False, "found": f"{type(error).__name__}: {error}"})
+        print(json.dumps(results[-1]), flush=True)
+    print(markdown(results))
+
+
 if __name__ == "__main__":
-    print(markdown(measure_all()))
+    main()

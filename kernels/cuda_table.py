@@ -15,6 +15,9 @@ from minicnn.kernels.table import Conv, Row, always
 # Where cuBLAS, on stored columns, is expected to beat the hand-written tile (0.85 of the time of an
 # H100's float32 peak against 0.65): for O output channels, columns cost O / 4 flops a byte.
 MANY_CHANNELS = 512
+# Up to here a fully connected layer's product takes our tiles less than some 20 microseconds, and what counts
+# is that CUDA graphs can record it, which CuPy refuses for cuBLAS.
+SMALL_PRODUCT = 2**28
 
 
 def some(case: Any) -> bool:
@@ -62,11 +65,18 @@ CUDA_TABLE: dict[str, tuple[Row, ...]] = {
     "linear": (
         Row("tf32", "tf32_linear", can=has_products, wins=never, why="asked for"),
         Row(
+            "tiled",
+            "tiled_linear",
+            can=has_products,
+            wins=lambda case: case.multiply_adds <= SMALL_PRODUCT,
+            why="small: our tiles, which a CUDA graph can record",
+        ),
+        Row(
             "direct",
             "dense_linear",
             can=has_products,
             wins=always,
-            why="cuBLAS, then bias and ReLU in one pass",
+            why="large: cuBLAS, then bias and ReLU in one pass",
         ),
     ),
     "batch_norm2d": _one_pass("batch_norm2d"),

@@ -14,13 +14,9 @@
 // grad_weight sums over all pixels, far more than it has results: blockIdx.z also splits the sum, every
 // part goes to a place of its own, and sum_parts (sums.cu) adds them in a fixed order.
 //
-// With -DTF32 the tiles are multiplied by tensor cores (gemm_tile_tf32.cuh).
+// With -DTF32 the tiles are multiplied by tensor cores (gemm_tf32.cuh).
 #include "common.cuh"
-#ifdef TF32
-#include "gemm_tile_tf32.cuh"
-#else
 #include "gemm_tile.cuh"
-#endif
 
 // The geometry of a convolution, channels being those of one group.
 struct Geometry {

@@ -6,32 +6,25 @@
 //
 // A tile is BM x BN; K is walked through in steps of BK:
 //     1. every thread fetches its share of the next step's A (BM x BK) and B (BK x BN) into registers,
-//     2. multiplies the current step: TM x TN results a thread, from TM + TN values of shared memory,
-//     3. lays the fetched values down in the other of two shared buffers, and the block meets at a barrier.
+//     2. the block multiplies the current step: by fused multiply-adds (gemm_fma.cuh) or, with -DTF32, by
+//        tensor cores (gemm_tf32.cuh),
+//     3. lays the fetched values down in the other of two shared buffers, and meets at a barrier.
 // With two buffers the loads of one step are on their way while another is computed, and one barrier a
 // step is enough: nobody writes where others still read.
 //
 // Traffic per step and block: (BM + BN) BK values from global memory for 2 BM BN BK flops, so
 // BM BN / (2 (BM + BN)) flops a byte in float32: 32 for 128 x 128, 16 for 64 x 64.
-// In shared memory A lies transposed, k by row, so that both operands are read along a row of 4 or 8.
+// In shared memory A lies transposed, k by row, so that both operands are read along a row.
 #pragma once
-#include "common.cuh"
-
-#ifndef BM
-#define BM 64
-#define BN 64
-#define BK 8
-#define TM 4
-#define TN 4
+#ifdef TF32
+#include "gemm_tf32.cuh"
+#else
+#include "gemm_fma.cuh"
 #endif
-#define THREADS ((BM / TM) * (BN / TN))
-// Blocks on a multiprocessor at a time, one computing while another waits: it limits the registers of a
-// thread. 64 results and their operands, or numbers twice as wide, do not fit a share of them.
-#define MIN_BLOCKS (TM * TN > 32 || sizeof(REAL) > 4 ? 1 : 512 / THREADS)
-#define SKEW 4  // columns added to a row of shared memory: transposed writes then hit 32 different banks
-#define DECLARE_TILES(as, bs)                              \
-  __shared__ __align__(16) REAL as[2][BK][BM + SKEW]; \
-  __shared__ __align__(16) REAL bs[2][BK][BN + SKEW]
+
+#define DECLARE_TILES(as, bs)                                \
+  __shared__ __align__(16) Shared as[2][BK][BM + SKEW]; \
+  __shared__ __align__(16) Shared bs[2][BK][BN + SKEW]
 
 // This thread's share of a (BK x SIDE) step. Neighbouring threads take neighbouring places along k, where
 // the operand is contiguous in k, or across: then every thread stays in one column.
@@ -46,12 +39,12 @@ __device__ __forceinline__ void fetch(REAL* values, const Load& load, INDEX k0, 
 }
 
 template <bool ALONG_K, int SIDE>
-__device__ __forceinline__ void lay_down(const REAL* values, REAL (*buffer)[SIDE + SKEW]) {
+__device__ __forceinline__ void lay_down(const REAL* values, Shared (*buffer)[SIDE + SKEW]) {
 #pragma unroll
   for (int j = 0; j < SIDE * BK / THREADS; j++) {
     int place = threadIdx.x + j * THREADS;
     int k = ALONG_K ? place % BK : place / SIDE, side = ALONG_K ? place / BK : place % SIDE;
-    buffer[k][side] = values[j];
+    buffer[k][side] = to_shared(values[j]);
   }
 }
 
@@ -60,14 +53,9 @@ __device__ __forceinline__ void lay_down(const REAL* values, REAL (*buffer)[SIDE
 template <bool A_ALONG_K, bool B_ALONG_K, class LoadA, class LoadB, class Store>
 __device__ __forceinline__ void tiled_product(INDEX row0, INDEX col0, INDEX k_begin, INDEX k_end,
                                               const LoadA& load_a, const LoadB& load_b, const Store& store,
-                                              REAL (*as)[BK][BM + SKEW], REAL (*bs)[BK][BN + SKEW]) {
+                                              Shared (*as)[BK][BM + SKEW], Shared (*bs)[BK][BN + SKEW]) {
   static_assert(BM * BK % THREADS == 0 && BN * BK % THREADS == 0, "every thread fetches equally much");
-  static_assert(TM % 4 == 0 && TN % 4 == 0, "results are held in groups of four");
-  // A thread's results are groups of 4 x 4, apart by what all threads cover: four neighbours in shared
-  // memory are one 16-byte access, and the threads of a warp read side by side.
-  const int tx = threadIdx.x % (BN / TN), ty = threadIdx.x / (BN / TN);
-  const int row_span = BM / TM * 4, col_span = BN / TN * 4;
-  REAL results[TM][TN] = {};
+  Results results;
   REAL next_a[BM * BK / THREADS], next_b[BN * BK / THREADS];
 
   fetch<A_ALONG_K, BM>(next_a, load_a, k_begin, k_end, row0);
@@ -82,18 +70,7 @@ __device__ __forceinline__ void tiled_product(INDEX row0, INDEX col0, INDEX k_be
       fetch<A_ALONG_K, BM>(next_a, load_a, k0 + BK, k_end, row0);
       fetch<B_ALONG_K, BN>(next_b, load_b, k0 + BK, k_end, col0);
     }
-#pragma unroll
-    for (int k = 0; k < BK; k++) {
-      REAL a[TM], b[TN];
-#pragma unroll
-      for (int i = 0; i < TM; i++) a[i] = as[current][k][i / 4 * row_span + ty * 4 + i % 4];
-#pragma unroll
-      for (int j = 0; j < TN; j++) b[j] = bs[current][k][j / 4 * col_span + tx * 4 + j % 4];
-#pragma unroll
-      for (int i = 0; i < TM; i++)
-#pragma unroll
-        for (int j = 0; j < TN; j++) results[i][j] += a[i] * b[j];
-    }
+    results.add(as[current], bs[current]);
     if (more) {
       lay_down<A_ALONG_K, BM>(next_a, as[1 - current]);
       lay_down<B_ALONG_K, BN>(next_b, bs[1 - current]);
@@ -101,9 +78,5 @@ __device__ __forceinline__ void tiled_product(INDEX row0, INDEX col0, INDEX k_be
     __syncthreads();
     current = 1 - current;
   }
-#pragma unroll
-  for (int i = 0; i < TM; i++)
-#pragma unroll
-    for (int j = 0; j < TN; j++)
-      store(row0 + i / 4 * row_span + ty * 4 + i % 4, col0 + j / 4 * col_span + tx * 4 + j % 4, results[i][j]);
+  results.hand_over(row0, col0, store);
 }

@@ -3,8 +3,9 @@
     launch("im2col.cu", "im2col", columns.size, (x, columns, N, C, H, ...))
 
 Numbers are converted to the types that the kernel declares: CuPy would pass a Python float as a
-double and an int as 64 bits, whatever the kernel reads. A file is compiled once per number type and
-set of options; CuPy and the emulator keep the result on disk.
+double and an int as 64 bits, whatever the kernel reads, and CuPy 13 passes None as an arbitrary
+pointer. A file is compiled once per number type and set of options; CuPy and the emulator keep the
+result on disk.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ MOST_BLOCKS = 4096
 WIDE = 2**30
 
 Options = tuple[str, ...]
+NULL = np.uintp(0)  # the pointer that a kernel gets where an array is missing
 
 
 class Module(Protocol):
@@ -34,6 +36,20 @@ class Module(Protocol):
 
     def get_function(self, name: str) -> Any:
         """The kernel: called as kernel(grid, block, args)."""
+
+
+class Kernels:
+    """A module whose kernels are looked up once: CuPy's would ask the driver at every launch."""
+
+    def __init__(self, module: Module) -> None:
+        self._module = module
+        self._kernels: dict[str, Any] = {}
+
+    def get_function(self, name: str) -> Any:
+        """The kernel of this name."""
+        if name not in self._kernels:
+            self._kernels[name] = self._module.get_function(name)
+        return self._kernels[name]
 
 
 def launch(
@@ -76,15 +92,15 @@ def load(file: str, real: np.dtype, wide: bool, options: Options, by: str) -> Mo
     if by == "emulator":
         from minicnn.kernels.emulator import EmulatedModule
 
-        return EmulatedModule(code, flags)
+        return Kernels(EmulatedModule(code, flags))
     import cupy
 
     module = cupy.RawModule(code=code, options=("-std=c++17", *flags))
     if by == "cupy":
-        return module
+        return Kernels(module)
     from minicnn.kernels.cuda_calls.round_trip import RoundTripModule
 
-    return RoundTripModule(module, parameters(file))
+    return Kernels(RoundTripModule(module, parameters(file)))
 
 
 def empty(shape: tuple[int, ...], like: Any, dtype: Any = None) -> Any:
@@ -116,7 +132,7 @@ def _runner_for(array: Any) -> str:
 
 def _convert(value: Any, kind: str, real: np.dtype, wide: bool) -> Any:
     if kind.endswith("*"):
-        return value
+        return NULL if value is None else value
     if kind == "REAL":
         return real.type(value)
     if kind == "INDEX":

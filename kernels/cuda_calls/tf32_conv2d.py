@@ -1,4 +1,4 @@
-"""Convolution by tensor cores: implicit_conv2d.py with the tiles of cuda/gemm_tile_tf32.cuh."""
+"""Convolution by tensor cores: implicit_conv2d.py with the tiles of cuda/gemm_tf32.cuh."""
 
 from __future__ import annotations
 

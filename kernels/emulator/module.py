@@ -6,7 +6,7 @@
 What it checks that a GPU does not:
 
 * every argument's type against the kernel's signature (CuPy passes a Python float as a double,
-  and an int as 64 bits, whatever the kernel expects);
+  an int as 64 bits, whatever the kernel expects; CuPy 13 passes None as 0xffffffff);
 * writes outside an array: each argument is lent to the kernel between two guards. Reads from
   there give NaN;
 * barriers that not all threads reach (fibers.h), shared memory and locals that nobody has set.
@@ -109,8 +109,12 @@ class EmulatedKernel:
         """The argument as the C value that the kernel reads."""
         who = f"{self.name}, argument {index}"
         if expected.endswith("*"):
-            if given is None:
+            if isinstance(given, np.uintp) and given == 0:
                 return ctypes.c_void_p(None)
+            if given is None:
+                raise EmulatorError(
+                    f"{who}: write np.uintp(0) for a null pointer: CuPy 13 passes None as 0xffffffff"
+                )
             dtype = expected[:-1].removeprefix("const ")
             if not isinstance(given, np.ndarray) or given.dtype != dtype or not given.flags.c_contiguous:
                 what = (

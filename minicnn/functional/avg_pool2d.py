@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
-from minicnn.backend import Array, get_xp
+import numpy as np
+
+from minicnn.backend import Array, device_of, get_xp, to_device
 from minicnn.errors import ConfigError
 from minicnn.functional.check import Pair, check_upstream
 from minicnn.functional.max_pool2d import check_pool
@@ -38,16 +41,11 @@ def avg_pool2d_forward(
     window = check_pool("avg_pool2d", x, kernel_size, stride, padding, 1, ceil_mode)
     if divisor_override is not None and divisor_override < 1:
         raise ConfigError(f"avg_pool2d: divisor_override must be at least 1, got {divisor_override}")
-    xp = get_xp(x)
-    if divisor_override is not None:
-        divisor = xp.full(window.output, divisor_override, dtype=x.dtype)
-    else:
-        divisor = xp.outer(_counts(window, 0, count_include_pad), _counts(window, 1, count_include_pad))
-        divisor = xp.asarray(divisor, dtype=x.dtype)
+    divisor = _divisor(window, count_include_pad, divisor_override, x.dtype, device_of(x))
     if kernel := kernel_for("avg_pool2d", x, Pool(x.shape, window.kernel)):
         return kernel.forward(x, divisor, window)
     padded = window.pad(x)
-    y = xp.zeros_like(x, shape=(*x.shape[:2], *window.output))
+    y = get_xp(x).zeros_like(x, shape=(*x.shape[:2], *window.output))
     for _, _, (rows, cols) in window.positions():
         y += padded[:, :, rows, cols]
     y /= divisor
@@ -69,6 +67,18 @@ def avg_pool2d_backward(dy: Array, cache: AvgPool2dCache) -> Array:
     for _, _, (rows, cols) in window.positions():
         padded[:, :, rows, cols] += share
     return window.crop(padded)
+
+
+@lru_cache(maxsize=256)
+def _divisor(
+    window: Window, count_include_pad: bool, override: int | None, dtype: np.dtype, device: str
+) -> Array:
+    """(P, Q): what each output's sum is divided by. Kept, since a CUDA graph cannot copy it to the GPU."""
+    if override is not None:
+        return to_device(np.full(window.output, override, dtype), device)
+    rows, cols = (_counts(window, axis, count_include_pad) for axis in (0, 1))
+    counts = np.outer(rows, cols)
+    return to_device(counts.astype(dtype), device)
 
 
 def _counts(window: Window, axis: int, count_include_pad: bool) -> list[int]:

@@ -7,6 +7,7 @@ them, and the next batch is copied while the present one is computed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from minicnn.backend import Array, device_of, get_xp, to_device
 
 Batch = tuple[Array, Array]
+MOST_AHEAD = 4  # batches whose copies may be under way: then Python waits for the GPU
 
 
 class Sums:
@@ -71,13 +73,19 @@ def on_device(batches: Iterable[Batch], device: str) -> Iterator[Batch]:
 
     copies = cupy.cuda.Stream(non_blocking=True)
     ahead: tuple[Batch, Any] | None = None
+    flying: deque[tuple[Any, Any]] = deque()  # (copied, memory of the host that it is copied from)
     for x, labels in batches:
+        # The memory of an earlier batch is used again: not before the steps given so far have read it.
+        copies.wait_event(cupy.cuda.get_current_stream().record())
         with copies:
-            moved = _copy(x, copies), _copy(as_array(labels), copies)
+            (x, x_source), (labels, labels_source) = _copy(x, copies), _copy(as_array(labels), copies)
             done = copies.record()
+        flying.append((done, (x_source, labels_source)))
+        while flying and (len(flying) > MOST_AHEAD or flying[0][0].done):
+            flying.popleft()[0].synchronize()
         if ahead is not None:
             yield _arrived(*ahead)
-        ahead = moved, done
+        ahead = (x, labels), done
     if ahead is not None:
         yield _arrived(*ahead)
 
@@ -86,10 +94,13 @@ def as_array(labels: Any) -> Array:
     return labels if hasattr(labels, "dtype") else np.asarray(labels)
 
 
-def _copy(array: Array, stream: Any) -> Array:
-    """The array on the GPU, by way of memory that the system does not move: only from there are copies asynchronous."""
+def _copy(array: Array, stream: Any) -> tuple[Array, Any]:
+    """(the array on the GPU, what it is being copied from, to be kept until that is done).
+
+    By way of memory that the system does not move: only from there are copies asynchronous.
+    """
     if device_of(array) == "cuda":
-        return array
+        return array, None
     import cupy
     import cupyx
 
@@ -97,7 +108,7 @@ def _copy(array: Array, stream: Any) -> Array:
     pinned[...] = array
     moved = cupy.empty(array.shape, dtype=array.dtype)
     moved.set(pinned, stream=stream)
-    return moved
+    return moved, pinned
 
 
 def _arrived(batch: Batch, done: Any) -> Batch:

@@ -107,14 +107,15 @@ def conv(step: Step, x: Any, weight: Any, y: Any, padding: int) -> None:
     launch("ladder/conv.cu", step.kernel, step.grid(*sizes), (x, weight, y, *sizes), threads=step.threads)
 
 
-def table(measure: Callable[[Step], float] | None = None, size: int = 2048) -> str:
-    """The ladder as Markdown; measure(step), if given, returns the seconds of a size^3 matmul or like conv."""
+def table(measure: Callable[[Step], float | None] | None = None) -> str:
+    """The ladder as Markdown; measure(step), if given, returns the seconds of one launch, None if unknown."""
     lines = [
         f"| version | idea | modelled share of an {H100.name}'s float32 peak | measured, ms |",
         "|---|---|---|---|",
     ]
     for step in (*MATMUL, *CONV):
-        measured = f"{1e3 * measure(step):.3f}" if measure else "-"
+        seconds = measure(step) if measure else None
+        measured = "-" if seconds is None else f"{1e3 * seconds:.3f}"
         lines.append(f"| {step.kernel} | {step.idea} | {step.share_of_peak():.1%} | {measured} |")
     return "\n".join(lines)
 

@@ -247,10 +247,28 @@ class TestCrossEntropy:
 
 
 class TestLinear:
-    @pytest.mark.parametrize("algorithm", ["direct", "tf32"])
+    case = given(
+        sizes=st.tuples(*[st.integers(1, 40)] * 3), bias=st.booleans(), relu=st.booleans(), seed=seeds
+    )
+
+    @pytest.mark.parametrize("algorithm", ["direct", "tiled", "tf32"])
     @few
-    @given(sizes=st.tuples(*[st.integers(1, 40)] * 3), bias=st.booleans(), relu=st.booleans(), seed=seeds)
+    @case
     def test_drawn(self, algorithm: str, sizes: Any, bias: bool, relu: bool, seed: int) -> None:
+        self.agrees(algorithm, sizes, bias, relu, seed)
+
+    @pytest.mark.parametrize("algorithm", ["tiled", "tf32"])
+    @pytest.mark.parametrize(
+        "sizes",
+        [
+            (3, 260, 5),
+            *(pytest.param(each, marks=pytest.mark.slow) for each in ((67, 149, 131), (130, 5, 66))),
+        ],
+    )
+    def test_several_tiles_and_parts(self, algorithm: str, sizes: Any) -> None:
+        self.agrees(algorithm, sizes, True, False, seed=1)
+
+    def agrees(self, algorithm: str, sizes: Any, bias: bool, relu: bool, seed: int) -> None:
         rng = np.random.default_rng(seed)
         batch, features, outputs = sizes
         x, weight = rng.standard_normal((batch, features)), rng.standard_normal((outputs, features))
@@ -267,11 +285,13 @@ class TestLinear:
         with using("reference"):
             y64, cache64 = F.linear_forward(*(None if a is None else a.astype(np.float64) for a in arrays))
             exact = F.linear_backward(dy * (y > 0) if relu else dy, cache64)
+        # The inputs of a product of TF32 numbers are rounded: by 2^-11 of their size each.
+        rounding = agreement.TF32 * max(sizes) if algorithm == "tf32" else 1e-4
         for result, value in zip((y, *gradients), (np.maximum(y64, 0) if relu else y64, *exact)):
             if value is None:
                 assert result is None
             else:
-                np.testing.assert_allclose(result, value, rtol=1e-4, atol=1e-4)
+                np.testing.assert_allclose(result, value, rtol=1e-4, atol=rounding)
 
 
 class TestSums:

@@ -69,6 +69,12 @@ def classify() -> None:
         np.testing.assert_allclose(result, expected, rtol=1e-4, atol=1e-6)
 
 
+def multiply() -> None:
+    from tests.kernels.cuda.test_agreement import TestLinear
+
+    TestLinear().agrees("tiled", (5, 150, 7), True, False, seed=1)
+
+
 def drop() -> None:
     x = np.ones(1001, np.float32)
     (kept,) = in_every_order(lambda: (F.dropout_forward(x, 0.5, seed=2**40 + 3, offset=2**33 + 1)[0],))
@@ -136,6 +142,8 @@ FAULTS = [
           "load(k0 + k, side0 + side)", convolve),
     Fault("the last step left out", "conv_implicit_gemm.cu", "k0 < k_end; k0 += BK", "k0 + BK <= k_end; k0 += BK", convolve),
     Fault("a part's end", "conv_implicit_gemm.cu", "min(begin + pixels_per_part, pixels)", "pixels", convolve),
+    Fault("the end of a product's part", "linear.cu", "min(begin + k_per_part, (INDEX)K)", "(INDEX)K", multiply),
+    Fault("a weight not transposed", "linear.cu", "b[col * K + k]", "b[k * N + col]", multiply),
     Fault("a part forgotten", "sums.cu", "part < count", "part < count - 1", total_of_channels),
     Fault("the mask's tail", "dropout.cu", "(size + 3) / 4", "size / 4", drop),
     Fault("a stride of three rows", "max_pool.cu", "(int)p * stride_h", "(int)p * stride_w", lambda: pool("max")),
@@ -154,10 +162,10 @@ FAULTS = [
     Fault("the root outside of the sum", "updates.cu", "sqrt(v[i]) / root + eps", "(sqrt(v[i]) + eps) / root",
           lambda: train("adam")),
     # tensor cores
-    Fault("a fragment's lanes", "conv_implicit_gemm.cu", "g + e % 2 * 8]", "g + e / 2 * 8]", lambda: convolve("tf32")),
-    Fault("a fragment's columns", "conv_implicit_gemm.cu", "2 * t + e % 2, results", "t + e % 2 * 4, results",
+    Fault("a fragment's lanes", "conv_implicit_gemm.cu", "g() + e % 2 * 8]", "g() + e / 2 * 8]", lambda: convolve("tf32")),
+    Fault("a fragment's columns", "conv_implicit_gemm.cu", "2 * t() + e % 2,", "t() + e % 2 * 4,",
           lambda: convolve("tf32")),
-    Fault("truncated in place of rounded", "conv_implicit_gemm.cu", "buffer[k][side] = to_tf32(values[j]);",
+    Fault("truncated in place of rounded", "conv_implicit_gemm.cu", "buffer[k][side] = to_shared(values[j]);",
           "buffer[k][side] = __float_as_uint(values[j]) & 0xffffc000u;", lambda: convolve("tf32")),
 ]  # fmt: skip
 

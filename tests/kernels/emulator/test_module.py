@@ -229,6 +229,7 @@ class TestArguments:
             (0, np.zeros(10), r"argument 0: expected a C-contiguous array of float32, got float64\(10,\)"),
             (1, np.zeros(20, np.float32)[::2], r"argument 1: expected a C-contiguous array"),
             (1, [0.0] * 10, r"argument 1: expected a C-contiguous array of float32, got list"),
+            (1, None, r"argument 1: write np.uintp\(0\) for a null pointer"),
         ],
     )
     def test_of_the_wrong_type(self, module: EmulatedModule, index: int, wrong: object, message: str) -> None:
