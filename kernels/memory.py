@@ -33,6 +33,8 @@ class Pool:
         self.scratch_blocks: list[np.ndarray] = []
         self.misses = 0
         self._sizes: list[int] = []  # of blocks, sorted
+        self._returned: set[int] = set()  # sizes that were given back to the system
+        self._regretted: set[int] = set()  # those of them that were wanted again: not given back any more
 
     def empty(self, shape: tuple[int, ...], dtype: Any = np.float32) -> np.ndarray:
         """An array with arbitrary contents."""
@@ -77,6 +79,7 @@ class Pool:
 
     def _fresh(self, need: int) -> np.ndarray:
         self.misses += 1
+        self._regretted |= {size for size in self._returned if need <= size <= need * _SLACK}
         self._give_back_surplus(need)
         block = _new_block(need)
         self.blocks.setdefault(need, []).append(block)
@@ -101,14 +104,22 @@ class Pool:
     def _give_back_surplus(self, need: int) -> None:
         """Before growing: return free blocks to the system while they outweigh what is in use.
 
-        So a pass over larger batches, such as an evaluation, does not keep its memory for ever.
+        So a pass over larger batches, such as an evaluation, does not keep its memory for ever. What was given back
+        and wanted again, as in a training step that needs some sizes early and others late, stays.
         """
-        free = [block for blocks in self.blocks.values() for block in blocks if _is_free(block)]
+        free = [
+            block
+            for size, blocks in self.blocks.items()
+            if size not in self._regretted
+            for block in blocks
+            if _is_free(block)
+        ]
         surplus = sum(block.nbytes for block in free) - (self.total_bytes + need) // 2
         for block in sorted(free, key=lambda block: -block.nbytes):
             if surplus <= 0:
                 break
             surplus -= block.nbytes
+            self._returned.add(block.nbytes)
             kept = [other for other in self.blocks[block.nbytes] if other is not block]
             self.blocks[block.nbytes] = kept
             if not kept:

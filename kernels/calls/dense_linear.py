@@ -10,8 +10,7 @@ from minicnn.kernels.calls import tiles
 from minicnn.kernels.cpu import linear_dn
 from minicnn.kernels.cpu.elementwise import where_positive
 from minicnn.kernels.cpu.lanes import LANES
-from minicnn.kernels.cpu.layout import DN, arrange
-from minicnn.kernels.cpu.threads import num_threads_available
+from minicnn.kernels.cpu.layout import DN, ND, arrange
 from minicnn.kernels.memory import empty, zeros
 
 
@@ -56,9 +55,7 @@ def _backward(
     dx = dweight = dbias = None
     if needs[1] or needs[2]:
         dweight, dbias = empty(weight.shape), empty(weight.shape[:1])
-        tile = tiles.inner(*weight.shape)
-        sums = empty((num_threads_available(), tile.rows, tile.width))
-        linear_dn.dweight(x, dy, dweight, dbias, sums, tile)
+        linear_dn.dweight(arrange(x.T, ND), dy, dweight, dbias, tiles.outer(*weight.shape))
     if needs[0]:
         out = empty(x.shape)
         linear_dn.dx(dy, weight, out, tiles.outer(weight.shape[1], x.shape[1]))

@@ -77,12 +77,13 @@ def route(dy, y, won, place, rectified, dx):
 
 
 @helper
-def add_route(dy, won, place, dx):
-    """dx += dy where this place won"""
+def add_route(dy, won, place, first, dx):
+    """dx += dy where this place won; dx = that at first"""
     zero = dy.dtype.type(0)
     for i in range(dy.size):
         g, k = dy[i], won[i]
-        dx[i] += g if k == place else zero
+        before = zero if first else dx[i]
+        dx[i] = before + (g if k == place else zero)
 
 
 @helper
@@ -104,21 +105,25 @@ def max_2x2_dx_part(dy, y, won, rectified, dx, part, parts):
 
 @helper
 def max_dx_part(dy, won, stride, dilation, before, kernel_size, dx, part, parts):
-    """dx[a,h,v] = Σ dy[a,p,q] over the windows that (h, v) won, image by image: no two threads meet"""
+    """dx[a,h,v] = Σ dy[a,p,q] over the windows that (h, v) won: every pixel gathers from the windows that hold it"""
     A, P, Q = dy.shape[:3]
     H, Wd = dx.shape[1:3]
     R, S = kernel_size
-    for a in range(A * part // parts, A * (part + 1) // parts):
-        dx[a] = 0
-        for p in range(P):
+    for t in range(A * H * part // parts, A * H * (part + 1) // parts):
+        a, h = t // H, t % H
+        for v in range(Wd):
+            out = dx[a, h, v]
+            first = True
             for r in range(R):
-                h = p * stride[0] + r * dilation[0] - before[0]
-                if 0 <= h < H:
-                    for q in range(Q):
-                        for s in range(S):
-                            v = q * stride[1] + s * dilation[1] - before[1]
-                            if 0 <= v < Wd:
-                                add_route(dy[a, p, q], won[a, p, q], np.uint8(r * S + s), dx[a, h, v])
+                p = (h + before[0] - r * dilation[0]) // stride[0]
+                if 0 <= p < P and p * stride[0] == h + before[0] - r * dilation[0]:
+                    for s in range(S):
+                        q = (v + before[1] - s * dilation[1]) // stride[1]
+                        if 0 <= q < Q and q * stride[1] == v + before[1] - s * dilation[1]:
+                            add_route(dy[a, p, q], won[a, p, q], np.uint8(r * S + s), first, out)
+                            first = False
+            if first:  # in no window
+                out[:] = 0
 
 
 @helper

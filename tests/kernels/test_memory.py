@@ -39,6 +39,20 @@ def test_free_memory_goes_back_to_the_system_when_other_sizes_are_wanted() -> No
     assert ours.total_bytes < 3 * 4 * 1_900_000
 
 
+def test_sizes_that_are_wanted_again_are_kept() -> None:
+    """A step that needs one size early and others late would otherwise give back and take the same memory for ever."""
+    ours = Pool()
+
+    def step() -> int:
+        before = ours.misses
+        for size in (100_000, 70_000, 50_000):
+            held = [ours.empty((size,)) for _ in range(5)]
+            del held
+        return ours.misses - before
+
+    assert [step() for _ in range(6)][-3:] == [0, 0, 0]
+
+
 class Training:
     """A network in training, one step at a time."""
 
