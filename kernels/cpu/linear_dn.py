@@ -17,6 +17,7 @@ from minicnn.kernels.cpu.threads import fork
 ROWS, TILES = 128, 96  # of w in one block of the input gradient: 6 x 96 columns, 2.3 kB of each row
 COLUMNS = 512  # of x in one block of the weight gradient
 
+
 @helper
 def tile_of_task(t, height, batch, tile):
     """(first row, first of the batch) of the t-th tile; the last ones are moved back onto the array."""
@@ -91,7 +92,7 @@ def dweight_part(x, dy, dw, db, tile, part, parts):
     for k0 in range(0, D, COLUMNS):
         for line in range(down * part // parts, down * (part + 1) // parts):
             o = min(line * rows(tile), O - rows(tile))
-            if D < width(tile):
+            if width(tile) > D:
                 for m in range(o, o + rows(tile)):
                     for k in range(D):
                         total = dy.dtype.type(0)

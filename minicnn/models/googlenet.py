@@ -28,6 +28,7 @@ from minicnn.layers import (
     Sequential,
 )
 from minicnn.layers.fusion import backward_chain, forward_chain
+from minicnn.layers.sums import add
 from minicnn.models.blocks import checkpointed, generator, initialise, normal, scaled
 
 
@@ -234,7 +235,7 @@ def _sum(one: Array | None, other: Array | None) -> Array | None:
     """A fork sums; None counts as zero."""
     if one is None or other is None:
         return other if one is None else one
-    return one + other
+    return add(one, other)
 
 
 def googlenet(
