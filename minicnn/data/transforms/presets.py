@@ -15,9 +15,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from minicnn.data.transforms.base import Compose, Transform
+from minicnn.data.transforms.base import Transform
 from minicnn.data.transforms.blur import GaussianBlur, GaussianNoise
 from minicnn.data.transforms.color import ColorJitter
+from minicnn.data.transforms.compose import Compose
 from minicnn.data.transforms.crop import RandomCrop, RandomResizedCrop
 from minicnn.data.transforms.erasing import RandomErasing
 from minicnn.data.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip

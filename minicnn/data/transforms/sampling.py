@@ -88,9 +88,7 @@ def _for_kernel(images: np.ndarray) -> np.ndarray:
     return np.require(images, requirements=["C", "W"])
 
 
-def _affine(
-    x: np.ndarray, maps: np.ndarray, fill: np.generic, clamp: bool, y: np.ndarray
-) -> np.ndarray:
+def _affine(x: np.ndarray, maps: np.ndarray, fill: np.generic, clamp: bool, y: np.ndarray) -> np.ndarray:
     height, width = x.shape[2:]
     i, j = np.mgrid[0 : y.shape[2], 0 : y.shape[3]]
     half = 0.5 if y.dtype.kind == "u" else 0.0  # the conversion then rounds
