@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from operator import index
 from typing import Any, Self
 
@@ -125,11 +126,11 @@ class Preprocessing:
         # A batch's memory is used again once nobody holds the batch; fresh pages would cost more than the work.
         small = 4 * math.prod(shape) <= _POOLED
         y = memory.empty(shape) if small else np.empty(shape, np.float32)
-        normalize(images, rows, *self._affine(), self.padding, y)
+        normalize(images, rows, *self._affine, self.padding, y)
         return y
 
     def _definition(self, images: np.ndarray) -> np.ndarray:
-        scale, shift = (v[:, np.newaxis, np.newaxis] for v in self._affine())
+        scale, shift = (v[:, np.newaxis, np.newaxis] for v in self._affine)
         return self._pad(images).astype(np.float32) * scale - shift
 
     def check(self, images: Images) -> None:
@@ -181,6 +182,7 @@ class Preprocessing:
         padded[:, :, pad : pad + height, pad : pad + width] = images
         return padded
 
+    @cached_property
     def _affine(self) -> tuple[np.ndarray, np.ndarray]:
         """y = x * scale - shift, each (C,): computed in float64, rounded once."""
         mean, std = np.array(self.mean), np.array(self.std)
