@@ -13,6 +13,7 @@ import pytest
 
 from minicnn import data
 from minicnn.data import ArrayDataset, Loader
+from minicnn.data.transforms import Compose, RandomCrop, RandomHorizontalFlip, RandomRotation
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
 from minicnn.losses import CrossEntropyLoss
 from minicnn.optim import Adam
@@ -59,10 +60,19 @@ def weights_digest(model: Layer) -> str:
     return digest.hexdigest()
 
 
-def digest_after_training(seed: int) -> str:
-    """Three epochs with everything that draws: weights, order, dropout."""
+def digest_after_training(seed: int, workers: int = 0) -> str:
+    """Three epochs with everything that draws: weights, order, augmentation, dropout."""
     model = tiny_network(seed)
-    loader = Loader(tiny_data(40), 16, shuffle=True, rng=np.random.default_rng(seed))
+    augment = Compose([RandomHorizontalFlip(), RandomCrop(8, padding=1), RandomRotation(5)])
+    loader = Loader(
+        tiny_data(40),
+        16,
+        shuffle=True,
+        rng=np.random.default_rng(seed),
+        transform=augment,
+        workers=workers,
+        prefetch=3,
+    )
     Trainer(model, CrossEntropyLoss(), Adam(model)).fit(loader, tiny_data(9), epochs=3)
     return weights_digest(model)
 

@@ -613,11 +613,18 @@ class TestRepeating:
         assert digest_after_training(0) == digest_after_training(0)
         assert digest_after_training(0) != digest_after_training(1)
 
-    def test_another_process_gives_the_same_bits(self) -> None:
+    @pytest.mark.parametrize("workers", [0, 1, 2])
+    def test_another_process_gives_the_same_bits_with_any_number_of_loader_workers(
+        self, workers: int
+    ) -> None:
         done = python(
-            "from tests.support.training import digest_after_training; print(digest_after_training(0))"
+            "from tests.support.training import digest_after_training\n"
+            f"print(digest_after_training(0, {workers}))"
         )
         assert done.stdout.strip() == digest_after_training(0), done.stderr
+
+    def test_loader_workers_change_nothing_in_a_process_either(self) -> None:
+        assert len({digest_after_training(0, workers) for workers in (0, 1, 2)}) == 1
 
     def test_evaluating_more_often_changes_no_weight(self) -> None:
         digests = set()
