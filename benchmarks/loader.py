@@ -55,14 +55,16 @@ def main() -> None:
     print(as_text(report))
 
 
-def rate(work: Callable[[], int], clock: Callable[[], float], rounds: int) -> float:
-    """Images a second: the best of some rounds, since whatever else runs can only make one slower."""
-    work()
-    best = 0.0
+def rates(works: dict[str, Callable[[], int]], clock: Callable[[], float], rounds: int) -> dict[str, float]:
+    """Images a second of each, by turns: the best of some rounds, since whatever else runs can only make one slower."""
+    best = dict.fromkeys(works, 0.0)
+    for work in works.values():
+        work()
     for _ in range(rounds):
-        start = clock()
-        images = work()
-        best = max(best, images / (clock() - start))
+        for name, work in works.items():
+            start = clock()
+            images = work()
+            best[name] = max(best[name], images / (clock() - start))
     return best
 
 
@@ -97,9 +99,11 @@ def small(channels: int, side: int, clock: Callable[[], float], rounds: int) -> 
 
     return {
         "images": f"{channels}x{side}x{side}",
-        "loader": rate(lambda: load(1), clock, rounds),
-        "loader_without_thread": rate(lambda: load(0), clock, rounds),
-        "lenet5": rate(train, clock, rounds),
+        **rates(
+            {"loader": lambda: load(1), "loader_without_thread": lambda: load(0), "lenet5": train},
+            clock,
+            rounds,
+        ),
         "lenet5_threads": threads.get_num_threads(),
     }
 
@@ -121,11 +125,9 @@ def jpegs(clock: Callable[[], float], rounds: int, count: int = 48) -> dict[str,
             prepare(augment(decode_images(paths, (224, 224), 3)[0], None, rng)[0])
             return count
 
-        found = {"minicnn": rate(ours, clock, rounds)}
-        peer = _torchvision(paths) or _pillow(paths)
-        found[peer[0]] = rate(peer[1], clock, rounds)
-        found["minicnn, decoded once before"] = rate(from_cache, clock, rounds)
-    return found
+        name, peer = _torchvision(paths) or _pillow(paths)
+        works = {"minicnn": ours, name: peer, "minicnn, decoded once before": from_cache}
+        return rates(works, clock, rounds)
 
 
 def _photo(path: Path, seed: int) -> Path:

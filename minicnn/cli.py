@@ -372,7 +372,7 @@ def data_import(
 def main() -> None:
     """Run the command; an error of minicnn's, or a failing disk, becomes one line and exit status 1."""
     try:
-        app()
+        app(prog_name="minicnn")
     except MinicnnError as error:
         print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)
         sys.exit(1)

@@ -1,7 +1,12 @@
-"""Pictures moved about: bilinear sampling along an affine map, and whole-pixel crops with flips.
+"""Pictures moved about: whole-pixel windows with flips, and bilinear sampling along an affine map.
 
-Used by the loader's threads, so these kernels are serial, touch no thread pool, and let go of the GIL. The
-bilinear one reads as a GPU kernel would: one output pixel at a time, its place computed from its indices.
+Used by the loader's threads, so these kernels are serial, touch no thread pool, and let go of the GIL.
+
+Sampling takes images with a BORDER of two pixels of the outside all around, which `crop` makes on the way. A
+place farther out than that looks the same as one in the border: so places are clipped, and no pixel needs
+a test of its own. What cannot be vectorised, reading at computed places, stands in a loop by itself
+(`gather`), and the loops around it are vectors. Indices are unsigned: a signed one could count from the
+end, which Numba would test for every pixel (2.5x slower).
 """
 
 from __future__ import annotations
@@ -10,126 +15,152 @@ import numpy as np
 
 from minicnn.kernels.cpu.compiler import helper, kernel
 
-# How far inside a place must be for its four pixels to be read unchecked: more than rounding could move it.
-MARGIN = 1e-6
-
-
-@helper
-def pixel(plane, r, c, fill, clamp):
-    """plane[r, c]; outside, the fill value or the nearest pixel of the border."""
-    H, Wd = plane.shape
-    if clamp:
-        r, c = min(max(r, 0), H - 1), min(max(c, 0), Wd - 1)
-    return np.float64(plane[r, c]) if 0 <= r < H and 0 <= c < Wd else fill
-
-
-@helper
-def at_border(plane, row, column, fill, clamp):
-    """plane at (row, column), each of the four pixels checked."""
-    H, Wd = plane.shape
-    if clamp:
-        row, column = min(max(row, 0.0), H - 1.0), min(max(column, 0.0), Wd - 1.0)
-    # Also false for a NaN; and no place far away is made an integer, which would overflow.
-    if not (-1.0 < row < H and -1.0 < column < Wd):
-        return fill
-    r, s = int(np.floor(row)), int(np.floor(column))
-    down, right = row - r, column - s
-    a, b = pixel(plane, r, s, fill, clamp), pixel(plane, r, s + 1, fill, clamp)
-    d, e = pixel(plane, r + 1, s, fill, clamp), pixel(plane, r + 1, s + 1, fill, clamp)
-    above, below = a + right * (b - a), d + right * (e - d)
-    return above + down * (below - above)
-
-
-@helper
-def is_inside(m, i, j, H, Wd):
-    row = m[0, 0] * i + m[0, 1] * j + m[0, 2]
-    column = m[1, 0] * i + m[1, 1] * j + m[1, 2]
-    return MARGIN <= row <= H - 1 - MARGIN and MARGIN <= column <= Wd - 1 - MARGIN
-
-
-@helper
-def inner_range(m, i, Q, H, Wd):
-    """The columns [first, last) of output row i whose places are inside: one stretch, since the map is affine."""
-    low, high = 0.0, float(Q)
-    for axis in range(2):
-        length = H if axis == 0 else Wd
-        start, step = m[axis, 0] * i + m[axis, 2], m[axis, 1]
-        if step > 0:
-            low, high = max(low, -start / step), min(high, (length - 1 - start) / step + 1)
-        elif step < 0:
-            low, high = max(low, (length - 1 - start) / step), min(high, -start / step + 1)
-    if not low < high:  # also where a number is not finite
-        return 0, 0
-    first, last = int(low), int(high)
-    # Rounding: the ends are tried, and what is between two places inside is inside.
-    while first < last and not is_inside(m, i, first, H, Wd):
-        first += 1
-    while first < last and not is_inside(m, i, last - 1, H, Wd):
-        last -= 1
-    return first, last
+BORDER = 2
+# Output pixels sampled at a time, in whole rows: their places and weights stay in the L1 cache.
+BAND = 1024
 
 
 @kernel
-def affine(x, maps, fill, clamp, half, weights, y):
-    """y[n,c,i,j] = x[n,c] between its pixels at (row, column) = maps[n] (i, j, 1).
+def crop(x, tops, lefts, flip_rows, flip_columns, fill, border, y):
+    """y[n,c,b+i,b+j] = x[n,c, tops[n] + i, lefts[n] + j], i and j counted from the far side where flipped.
 
-    Outside lies `fill` or, with clamp, the nearest pixel of the border. half is 0.5 where y is an integer
-    type, which makes the conversion round, and 0 otherwise. weights (2, Q) is scratch, of the type to compute in.
+    y (N, C, P + 2b, Q + 2b) with b = border; `fill` where the window lies outside x, and in the border.
+    """
+    N, C, H, W = x.shape
+    P, Q = y.shape[2] - 2 * border, y.shape[3] - 2 * border
+    given, out = x.reshape(x.size), y.reshape(y.size)
+    out[:] = fill
+    for n in range(N):
+        # Where window and image overlap: rows [above, below) and columns [left, right) of the image.
+        above, below = max(tops[n], 0), min(tops[n] + P, H)
+        left, right = max(lefts[n], 0), min(lefts[n] + Q, W)
+        for c in range(C):
+            for r in range(above, below):
+                i, j = r - tops[n], left - lefts[n]
+                if flip_rows[n]:
+                    i = P - 1 - i
+                if flip_columns[n]:
+                    j = Q - 1 - j
+                start = np.uint64(((n * C + c) * H + r) * W + left)
+                to = np.uint64(((n * C + c) * y.shape[2] + border + i) * y.shape[3] + border + j)
+                if flip_columns[n]:
+                    for k in range(np.uint64(max(right - left, 0))):
+                        out[to - k] = given[start + k]
+                else:
+                    for k in range(np.uint64(max(right - left, 0))):
+                        out[to + k] = given[start + k]
+
+
+@helper
+def places(m, first_row, grid, H, W, clamp, count, place, down, right):
+    """Of `count` output pixels, from row `first_row` on: where each is read, (row, column) = m (i, j, 1).
+
+    place: the index, in a plane (H + 4, W + 4) with its border, of the upper left of the four pixels around;
+    down, right: how far from it the place is. grid (2, count): rows and columns of the output pixels.
+    """
+    rows, columns = grid[0], grid[1]
+    row_down, row_right, row_start = m[0, 0], m[0, 1], m[0, 0] * first_row + m[0, 2]
+    column_down, column_right, column_start = m[1, 0], m[1, 1], m[1, 0] * first_row + m[1, 2]
+    low = 0.0 if clamp else -float(BORDER)
+    last_row, last_column = (H - 1.0, W - 1.0) if clamp else (float(H), float(W))
+    pitch = np.int32(W + 2 * BORDER)
+    for k in range(count):
+        row = row_start + row_down * rows[k] + row_right * columns[k]
+        column = column_start + column_down * rows[k] + column_right * columns[k]
+        # In this order a NaN, too, ends in the border.
+        row = row if row > low else low
+        row = row if row < last_row else last_row
+        column = column if column > low else low
+        column = column if column < last_column else last_column
+        row += BORDER
+        column += BORDER
+        r, s = np.int32(row), np.int32(column)  # at least 0, so this is the floor
+        place[k] = np.uint32(r * pitch + s)
+        down[k] = row - r
+        right[k] = column - s
+
+
+@helper
+def gather(plane, place, count, values):
+    """values[k] = plane[place[k]]."""
+    for k in range(count):
+        values[k] = plane[place[k]]
+
+
+@helper
+def pack(plane, pitch, fours):
+    """fours[p]: the bytes of a plane at p, to its right, below, and below to the right, in one number."""
+    a, b, d, e = plane, plane[1:], plane[pitch:], plane[pitch + 1 :]
+    for p in range(e.size):
+        low = np.int32(a[p]) + np.int32(b[p]) * 256 + np.int32(d[p]) * 65536
+        fours[p] = np.uint32(low) | np.uint32(e[p]) << np.uint32(24)
+
+
+@helper
+def blend_bytes(fours, down, right, out):
+    """Bilinear between the four bytes of every number, rounded."""
+    byte = np.uint32(255)
+    for k in range(out.size):
+        # By way of int32, since a vector of them becomes float32 in one instruction.
+        a, b = np.int32(fours[k] & byte), np.int32(fours[k] >> np.uint32(8) & byte)
+        d, e = np.int32(fours[k] >> np.uint32(16) & byte), np.int32(fours[k] >> np.uint32(24))
+        above = np.float32(a) + right[k] * np.float32(b - a)
+        below = np.float32(d) + right[k] * np.float32(e - d)
+        out[k] = np.int32(above + down[k] * (below - above) + np.float32(0.5))
+
+
+@helper
+def blend(a, b, d, e, down, right, out):
+    for k in range(out.size):
+        above, below = a[k] + right[k] * (b[k] - a[k]), d[k] + right[k] * (e[k] - d[k])
+        out[k] = above + down[k] * (below - above)
+
+
+@kernel
+def affine_bytes(x, maps, grid, clamp, y):
+    """y[n,c,i,j] = x[n,c] between its pixels at (row, column) = maps[n] (i, j, 1), rounded; uint8.
+
+    x (N, C, H + 4, W + 4): with its border; with clamp it is not looked at, places outside count as the
+    nearest pixel. y (N, C, P, Q). grid (2, R Q) float64: rows and columns of R output rows.
+
+    The four bytes around every pixel are first packed into one number, so that a place costs one read, not four.
     """
     N, C, P, Q = y.shape
-    H, Wd = x.shape[2:]
-    flat = x.reshape(x.size)
-    # Of one output row: the first of the four pixels, and how far below and right of it the place is.
-    place = np.empty(Q, np.int64)
-    down, right = weights
-    one_half = weights.dtype.type(half)
+    H, W = x.shape[2] - 2 * BORDER, x.shape[3] - 2 * BORDER
+    planes, out = x.reshape(N, C, x.shape[2] * x.shape[3]), y.reshape(N, C, P * Q)
+    fours = np.zeros((C, planes.shape[2]), np.uint32)
+    band = grid.shape[1]
+    place, values = np.empty(band, np.uint32), np.empty(band, np.uint32)
+    down, right = np.empty(band, np.float32), np.empty(band, np.float32)
     for n in range(N):
-        m = maps[n]
-        for i in range(P):
-            first, last = inner_range(m, i, Q, H, Wd)
-            for j in range(first, last):
-                row = m[0, 0] * i + m[0, 1] * j + m[0, 2]
-                column = m[1, 0] * i + m[1, 1] * j + m[1, 2]
-                r, s = np.int32(row), np.int32(column)
-                place[j] = r * Wd + s
-                down[j] = row - r
-                right[j] = column - s
+        for c in range(C):
+            pack(planes[n, c], x.shape[3], fours[c])
+        for start in range(0, P * Q, band):
+            count = min(band, P * Q - start)
+            places(maps[n], start // Q, grid, H, W, clamp, count, place, down, right)
             for c in range(C):
-                start = (n * C + c) * H * Wd
-                out = y[n, c, i]
-                for j in range(first, last):
-                    at = start + place[j]
-                    u, v = down[j], right[j]
-                    a, b = down.dtype.type(flat[at]), down.dtype.type(flat[at + 1])
-                    d, e = down.dtype.type(flat[at + Wd]), down.dtype.type(flat[at + Wd + 1])
-                    above, below = a + v * (b - a), d + v * (e - d)
-                    out[j] = above + u * (below - above) + one_half
-                if last - first < Q:
-                    plane = x[n, c]
-                    for k in range(Q - (last - first)):  # the rest, on either side
-                        j = k if k < first else k + last - first
-                        row = m[0, 0] * i + m[0, 1] * j + m[0, 2]
-                        column = m[1, 0] * i + m[1, 1] * j + m[1, 2]
-                        out[j] = at_border(plane, row, column, fill, clamp) + half
+                gather(fours[c], place, count, values)
+                blend_bytes(values, down, right, out[n, c, start : start + count])
 
 
 @kernel
-def crop(x, tops, lefts, flip_rows, flip_columns, fill, y):
-    """y[n,c,i,j] = x[n,c, tops[n] + i, lefts[n] + j], i and j counted from the far side where flipped."""
+def affine_floats(x, maps, grid, clamp, y):
+    """The same for float32 and float64, each computed in its own precision."""
     N, C, P, Q = y.shape
-    H, Wd = x.shape[2:]
+    H, W = x.shape[2] - 2 * BORDER, x.shape[3] - 2 * BORDER
+    planes, out = x.reshape(N, C, x.shape[2] * x.shape[3]), y.reshape(N, C, P * Q)
+    band, pitch = grid.shape[1], x.shape[3]
+    place = np.empty(band, np.uint32)
+    scratch = np.empty((6, band), y.dtype)
+    down, right, a, b, d, e = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4], scratch[5]
     for n in range(N):
-        for c in range(C):
-            for i in range(P):
-                r = tops[n] + (P - 1 - i if flip_rows[n] else i)
-                out = y[n, c, i]
-                if not 0 <= r < H:
-                    out[:] = fill
-                    continue
-                line = x[n, c, r]
-                left, step = lefts[n], 1
-                if flip_columns[n]:
-                    left, step = left + Q - 1, -1
-                for j in range(Q):
-                    s = left + step * j
-                    out[j] = line[s] if 0 <= s < Wd else fill
+        for start in range(0, P * Q, band):
+            count = min(band, P * Q - start)
+            places(maps[n], start // Q, grid, H, W, clamp, count, place, down, right)
+            for c in range(C):
+                plane = planes[n, c]
+                gather(plane, place, count, a)
+                gather(plane[1:], place, count, b)
+                gather(plane[pitch:], place, count, d)
+                gather(plane[pitch + 1 :], place, count, e)
+                blend(a, b, d, e, down, right, out[n, c, start : start + count])

@@ -67,7 +67,9 @@ class ArrayDataset:
             x, y = self[[index]]
             return x[0], y[0]
         rows = self._rows(index)
-        return self.prepare(self.images[rows]), self.labels[rows]
+        if self.preprocessing is None:
+            return self.prepare(self.images[rows]), self.labels[rows]
+        return self.preprocessing.pick(self.images, rows), self.labels[rows]
 
     def raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The samples at an index array as they are stored, for a transform to work on before `prepare`."""

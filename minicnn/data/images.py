@@ -42,7 +42,7 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: in
             _check_still(file, path)
             file.draft(None, (2 * max(size), 2 * max(size)))  # JPEG alone
             image = _to_mode(file, _PILLOW_MODE[channels])
-            pixels = np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+            pixels = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     except DataError:
         raise
     except FileNotFoundError as error:
@@ -53,7 +53,7 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: in
         raise DataError(
             f"image file {path} cannot be read, it may be damaged or cut short: {error}"
         ) from error
-    return pixels.reshape(height, width, channels).transpose(2, 0, 1).copy()
+    return np.array(pixels.reshape(height, width, channels).transpose(2, 0, 1), order="C")
 
 
 def _check_pixels(image: Image, path: Path) -> None:

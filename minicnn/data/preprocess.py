@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from operator import index
 from typing import Any, Self
 
@@ -14,10 +15,13 @@ import numpy as np
 from minicnn.data.images import read_image
 from minicnn.data.stored import Images, StoredImages
 from minicnn.errors import ConfigError, DTypeError, ShapeError
+from minicnn.kernels import memory
+from minicnn.kernels.choice import is_reference
 
 # What a network takes, (C, H, W); None leaves the number of channels to the images.
 InputShape = tuple[int | None, int, int]
 
+_POOLED = 16 << 20  # bytes of input up to which the memory comes from the pool
 _CHUNK = 1000  # images counted at a time: bincount needs eight bytes a pixel
 
 
@@ -107,14 +111,27 @@ class Preprocessing:
         Raises DTypeError when the images are not uint8, ShapeError when their size is not `image_size`.
         """
         images = to_nchw(images)
+        return self.pick(images, np.arange(len(images)))
+
+    def pick(self, images: Images, rows: np.ndarray) -> np.ndarray:
+        """The same of `images[rows]`, images (M, C, H, W), without a copy of those."""
         self.check(images)
-        images = self._pad(images)
-        # One long axis of pixels: NumPy's inner loop then runs over H W, not over W (2x for 3x32x32).
-        x = images.reshape(*images.shape[:2], math.prod(images.shape[2:])).astype(np.float32)
-        scale, shift = self._affine()
-        y = x * scale
-        y -= shift
-        return y.reshape(len(images), *self.input_shape)
+        if is_reference():
+            return self._definition(images[rows])
+        if not _is_readable_in_place(images) or (len(rows) and (rows.min() < 0 or rows.max() >= len(images))):
+            images, rows = np.require(images[rows], requirements=["C", "W"]), np.arange(len(rows))
+        from minicnn.kernels.cpu.normalize import normalize
+
+        shape = (len(rows), *self.input_shape)
+        # A batch's memory is used again once nobody holds the batch; fresh pages would cost more than the work.
+        small = 4 * math.prod(shape) <= _POOLED
+        y = memory.empty(shape) if small else np.empty(shape, np.float32)
+        normalize(images, rows, *self._affine, self.padding, y)
+        return y
+
+    def _definition(self, images: np.ndarray) -> np.ndarray:
+        scale, shift = (v[:, np.newaxis, np.newaxis] for v in self._affine)
+        return self._pad(images).astype(np.float32) * scale - shift
 
     def check(self, images: Images) -> None:
         """Raises unless the images (N, C, H, W) are what this description is for."""
@@ -165,11 +182,12 @@ class Preprocessing:
         padded[:, :, pad : pad + height, pad : pad + width] = images
         return padded
 
+    @cached_property
     def _affine(self) -> tuple[np.ndarray, np.ndarray]:
-        """y = x * scale - shift, each (C, 1): computed in float64, rounded once."""
+        """y = x * scale - shift, each (C,): computed in float64, rounded once."""
         mean, std = np.array(self.mean), np.array(self.std)
         scale, shift = 1 / (255 * std), mean / std
-        return scale.astype(np.float32)[:, np.newaxis], shift.astype(np.float32)[:, np.newaxis]
+        return scale.astype(np.float32), shift.astype(np.float32)
 
 
 def to_nchw(images: Any) -> Any:
@@ -195,6 +213,11 @@ def to_nchw(images: Any) -> Any:
             "this looks like NHWC; use images.transpose(0, 3, 1, 2)"
         )
     return images
+
+
+def _is_readable_in_place(images: Images) -> bool:
+    """Whether the kernel takes these images as they lie: to Numba a read-only array is another type."""
+    return isinstance(images, np.ndarray) and images.flags.c_contiguous and images.flags.writeable
 
 
 def _fit(own: tuple[int, int, int], wanted: InputShape) -> tuple[int, int]:

@@ -37,9 +37,12 @@ class NaNGuard(Callback):
         self._good_batch: Any = None
         self._state: list[tuple[str, Parameter | Buffer]] = []
         self._draws: list[tuple[str, Any]] = []
+        self._device = "cpu"
 
     def before_fit(self, trainer: Trainer) -> None:
-        # Walking through the model takes longer than copying a small one's weights: once is enough.
+        # Walking through the model, as asking for its device does, takes longer than copying a small one's weights:
+        # once is enough.
+        self._device = trainer.model.device
         self._state = list(named_state(trainer.model))
         self._draws = [
             (name, layer) for name, layer in trainer.model.named_layers() if hasattr(layer, "random_state")
@@ -50,7 +53,7 @@ class NaNGuard(Callback):
 
     def after_backward(self, trainer: Trainer) -> None:
         # On a CPU the trainer has looked at the loss; on a GPU this waits for it.
-        if trainer.model.device != "cpu" and not math.isfinite(trainer.batch_loss):
+        if self._device != "cpu" and not math.isfinite(trainer.batch_loss):
             assert trainer.batch is not None
             raise trainer.explain_loss(*trainer.batch)
         # The loss was finite with these weights. Gradients are not looked at: bad ones make bad weights, and so

@@ -10,6 +10,8 @@ from PIL import Image
 
 from minicnn.data import Preprocessing
 from minicnn.errors import ConfigError, DataError, DTypeError, ShapeError
+from minicnn.kernels import using
+from tests.support.strategies import seeds
 
 PLAIN = Preprocessing((4, 6))
 
@@ -187,3 +189,45 @@ def test_a_picture_file_goes_the_way_of_the_training_images(tmp_path):
     np.testing.assert_array_equal(prepare(read), prepare(raw))
     with pytest.raises(DataError, match="does not exist"):
         prepare.read_image(tmp_path / "shoe.png")
+
+
+@given(seeds, st.integers(0, 3), st.sampled_from([(1, 1), (1, 3), (3, 3)]), st.booleans())
+def test_the_kernel_computes_its_definition(seed, padding, channels, writeable):
+    rng = np.random.default_rng(seed)
+    own, wanted = channels
+    x = rng.integers(0, 256, (7, own, 5, 6), dtype=np.uint8)
+    x.flags.writeable = writeable
+    prepare = Preprocessing(
+        (5, 6), wanted, padding, tuple(rng.random(wanted)), tuple(0.1 + rng.random(wanted))
+    )
+    rows = rng.integers(-7, 7, 9)
+    y = prepare.pick(x, rows)
+    with using("reference"):
+        expected = prepare.pick(x, rows)
+    assert y.dtype == expected.dtype == np.float32
+    np.testing.assert_allclose(y, expected, atol=2e-6)
+    odd = np.asfortranarray(x)
+    np.testing.assert_array_equal(prepare.pick(odd, rows), y)
+    np.testing.assert_array_equal(prepare(x), prepare.pick(x, np.arange(7)))
+
+
+def test_rows_that_are_not_there_are_no_memory_of_others():
+    prepare = Preprocessing((2, 2))
+    with pytest.raises(IndexError):
+        prepare.pick(np.zeros((3, 1, 2, 2), np.uint8), np.array([0, 3]))
+    with pytest.raises(IndexError):
+        prepare.pick(np.zeros((3, 1, 2, 2), np.uint8), np.array([-4]))
+
+
+def test_a_batch_that_is_held_does_not_change():
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (8, 1, 4, 4), dtype=np.uint8)
+    prepare = Preprocessing((4, 4))
+    held = prepare(x)
+    kept = held.copy()
+    view = prepare(x)[2:3, :, 1:]
+    kept_view = view.copy()
+    for _ in range(20):
+        prepare(rng.integers(0, 256, x.shape, dtype=np.uint8))
+    np.testing.assert_array_equal(held, kept)
+    np.testing.assert_array_equal(view, kept_view)

@@ -6,6 +6,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ import pytest
 
 from minicnn import data
 from minicnn.data import ArrayDataset, Loader
+from minicnn.data.transforms import Compose, RandomCrop, RandomHorizontalFlip, RandomRotation
 from minicnn.layers import BatchNorm2d, Conv2d, Dropout, Flatten, Layer, Linear, MaxPool2d, ReLU, Sequential
 from minicnn.losses import CrossEntropyLoss
-from minicnn.optim import Adam
-from minicnn.train import Trainer
+from minicnn.optim import SGD, Adam
+from minicnn.train import Callback, Trainer
 
 ROOT = Path(__file__).parents[2]
 CLASSES = 3
@@ -59,12 +61,73 @@ def weights_digest(model: Layer) -> str:
     return digest.hexdigest()
 
 
-def digest_after_training(seed: int) -> str:
-    """Three epochs with everything that draws: weights, order, dropout."""
+def digest_after_training(seed: int, workers: int = 0) -> str:
+    """Three epochs with everything that draws: weights, order, augmentation, dropout."""
     model = tiny_network(seed)
-    loader = Loader(tiny_data(40), 16, shuffle=True, rng=np.random.default_rng(seed))
+    augment = Compose([RandomHorizontalFlip(), RandomCrop(8, padding=1), RandomRotation(5)])
+    loader = Loader(
+        tiny_data(40),
+        16,
+        shuffle=True,
+        rng=np.random.default_rng(seed),
+        transform=augment,
+        workers=workers,
+        prefetch=3,
+    )
     Trainer(model, CrossEntropyLoss(), Adam(model)).fit(loader, tiny_data(9), epochs=3)
     return weights_digest(model)
+
+
+EVENTS = (
+    "before_fit",
+    "after_fit",
+    "before_epoch",
+    "after_epoch",
+    "before_batch",
+    "after_batch",
+    "before_evaluation",
+    "after_evaluation",
+)
+
+
+class Recorder(Callback):
+    """Writes down every event, and what the trainer said of itself."""
+
+    def __init__(self, log: list[Any] | None = None, name: str = "") -> None:
+        self.log = [] if log is None else log
+        self.name = name
+        for event in EVENTS:
+            setattr(self, event, self.recorder(event))
+
+    def recorder(self, event: str) -> Any:
+        def record(trainer: Trainer) -> None:
+            self.log.append(
+                SimpleNamespace(
+                    who=self.name,
+                    event=event,
+                    epoch=trainer.epoch,
+                    step=trainer.step,
+                    batch_size=trainer.batch_size,
+                    batch_loss=trainer.batch_loss,
+                    mean_loss=trainer.mean_loss,
+                    records=len(trainer.history),
+                )
+            )
+
+        return record
+
+    @property
+    def events(self) -> list[str]:
+        return [entry.event for entry in self.log]
+
+
+def make_trainer(model: Layer | None = None, lr: float = 0.1, **options: Any) -> Trainer:
+    model = linear_network() if model is None else model
+    return Trainer(model, CrossEntropyLoss(), SGD(model, lr=lr), **options)
+
+
+def batches_of(data: ArrayDataset, size: int = 8) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(Loader(data, size))
 
 
 def python(code: str, cwd: Path = ROOT, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import os
 import signal
@@ -15,16 +14,13 @@ import numpy as np
 import pytest
 
 from benchmarks.soak_resume import soak
-from minicnn import data
 from minicnn.errors import CheckpointError, DataError, RunError
-from minicnn.losses import CrossEntropyLoss
-from minicnn.optim import Adam
 from minicnn.train import Trainer
 from minicnn.train.checkpoint_files import checkpoints_in
 from minicnn.train.lock import locked
 from minicnn.train.recipe import Recipe, resume, run
 from minicnn.train.trainer import Trainer as TrainerClass
-from tests.support.training import ROOT, python, tiny_data, tiny_network, weights_digest
+from tests.support.training import ROOT, python
 
 SHORT = Recipe(epochs=2, batch_size=64, ema=0.9, clip_norm=1.0, early_stopping=9)
 
@@ -179,17 +175,3 @@ class TestLock:
         monkeypatch.setattr(Path, "open", refuses)
         with pytest.raises(RunError, match=r"cannot write in .*: Permission denied"), locked(tmp_path):
             pass
-
-
-@pytest.mark.skipif(
-    "workers" not in inspect.signature(data.Loader).parameters, reason="this Loader has no workers"
-)
-def test_the_number_of_loader_workers_does_not_matter() -> None:
-    digests = set()
-    for workers in (0, 1, 2):
-        model = tiny_network()
-        options: dict[str, Any] = {"workers": workers}
-        loader = data.Loader(tiny_data(40), 16, shuffle=True, rng=np.random.default_rng(0), **options)
-        Trainer(model, CrossEntropyLoss(), Adam(model)).fit(loader, epochs=2)
-        digests.add(weights_digest(model))
-    assert len(digests) == 1

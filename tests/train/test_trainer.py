@@ -2,79 +2,28 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from minicnn.data import ArrayDataset, Loader
-from minicnn.errors import ConfigError, DataError, DTypeError, LabelError, ShapeError, TrainingError
-from minicnn.functional import softmax_forward
-from minicnn.layers import Layer
+from minicnn.errors import ConfigError, DataError, TrainingError
 from minicnn.losses import CrossEntropyLoss, MSELoss
 from minicnn.optim import SGD, Adam
 from minicnn.schedules import ExponentialLR, LinearWarmup, OneCycleLR, ReduceLROnPlateau, StepLR
-from minicnn.train import Callback, Trainer, predict
+from minicnn.train import Callback, Trainer
 from tests.support.training import (
+    Recorder,
+    batches_of,
     digest_after_training,
     linear_network,
+    make_trainer,
     python,
     tiny_data,
     tiny_network,
     weights_digest,
 )
-
-EVENTS = (
-    "before_fit",
-    "after_fit",
-    "before_epoch",
-    "after_epoch",
-    "before_batch",
-    "after_batch",
-    "before_evaluation",
-    "after_evaluation",
-)
-
-
-class Recorder(Callback):
-    """Writes down every event, and what the trainer said of itself."""
-
-    def __init__(self, log: list[Any] | None = None, name: str = "") -> None:
-        self.log = [] if log is None else log
-        self.name = name
-        for event in EVENTS:
-            setattr(self, event, self.recorder(event))
-
-    def recorder(self, event: str) -> Any:
-        def record(trainer: Trainer) -> None:
-            self.log.append(
-                SimpleNamespace(
-                    who=self.name,
-                    event=event,
-                    epoch=trainer.epoch,
-                    step=trainer.step,
-                    batch_size=trainer.batch_size,
-                    batch_loss=trainer.batch_loss,
-                    mean_loss=trainer.mean_loss,
-                    records=len(trainer.history),
-                )
-            )
-
-        return record
-
-    @property
-    def events(self) -> list[str]:
-        return [entry.event for entry in self.log]
-
-
-def make_trainer(model: Layer | None = None, lr: float = 0.1, **options: Any) -> Trainer:
-    model = linear_network() if model is None else model
-    return Trainer(model, CrossEntropyLoss(), SGD(model, lr=lr), **options)
-
-
-def batches_of(data: ArrayDataset, size: int = 8) -> list[tuple[np.ndarray, np.ndarray]]:
-    return list(Loader(data, size))
 
 
 class TestCallbacks:
@@ -306,128 +255,6 @@ class TestSchedules:
             make_trainer(schedule=object())
 
 
-class TestMistakes:
-    """What a newcomer gives, and the answer."""
-
-    def fit(self, x: Any, labels: Any, model: Layer | None = None) -> None:
-        make_trainer(model).fit([(x, labels)], epochs=1)
-
-    @pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
-    def test_nan_in_the_input_names_the_image(self, poison: float) -> None:
-        x, labels = tiny_data(6)[:]
-        x[4, 0, 3, 3] = poison
-        with pytest.raises(DataError, match=r"input holds NaN or infinity: 1 of 6 images, first number 4"):
-            self.fit(x, labels, tiny_network())
-
-    def test_nan_in_the_second_batch_names_epoch_and_batch(self) -> None:
-        first, second = tiny_data(6)[:], tiny_data(6)[:]
-        second[0][2] = np.nan
-        with pytest.raises(DataError, match=r"epoch 1, batch 2 counted from the start"):
-            make_trainer().fit([first, second], epochs=1)
-
-    def test_nan_in_the_targets_is_not_taken_for_divergence(self) -> None:
-        model = linear_network()
-        x, _ = tiny_data(6)[:]
-        target = np.zeros((6, 3), np.float32)
-        target[5, 1] = np.nan
-        with pytest.raises(DataError, match="labels hold NaN or infinity: 1 of 6 samples, first number 5"):
-            Trainer(model, MSELoss(), SGD(model)).fit([(x, target)], epochs=1)
-
-    def test_nan_in_the_data_to_evaluate_names_the_image(self) -> None:
-        x, labels = tiny_data(6)[:]
-        x[1] = np.nan
-        with pytest.raises(
-            DataError, match=r"1 of 6 images, first number 1 in the batch \(batch 2 of the eval"
-        ):
-            make_trainer().evaluate([tiny_data(6)[:], (x, labels)])
-
-    def test_a_loss_that_runs_away_names_the_learning_rate(self) -> None:
-        with pytest.raises(
-            TrainingError, match=r"diverged.*Lower the learning rate \(now 1e\+30\)"
-        ) as raised:
-            make_trainer(tiny_network(), lr=1e30).fit(Loader(tiny_data(24), 8), epochs=5)
-        assert "epoch 1, batch" in str(raised.value)
-
-    @pytest.mark.parametrize(
-        ("labels", "message"),
-        [
-            (
-                [0, 1, 2, 3],
-                r"labels\[3\] is 3, but logits for 3 classes expect labels from 0 to 2: labels start",
-            ),
-            ([0, 1, -1, 2], r"labels\[2\] is -1"),
-            (np.array([0.0, 1.0, 2.0, 0.0]), "integer labels.*float64: use labels.astype"),
-            (np.eye(4, 3, dtype=np.int64), r"one-hot labels; use labels.argmax\(axis=1\)"),
-            ([0, 1, 2], "check that images and labels come from the same batch"),
-        ],
-        ids=["too large", "negative", "float", "one-hot", "too few"],
-    )
-    def test_wrong_labels(self, labels: Any, message: str) -> None:
-        x, _ = tiny_data(4)[:]
-        with pytest.raises(LabelError, match=message):
-            self.fit(x, np.asarray(labels))
-
-    def test_raw_bytes(self) -> None:
-        with pytest.raises(DTypeError, match="raw image bytes: scale them first"):
-            self.fit(np.zeros((4, 1, 8, 8), np.uint8), np.zeros(4, np.int64), tiny_network())
-
-    def test_channels_last(self) -> None:
-        x = np.zeros((4, 8, 8, 1), np.float32)
-        with pytest.raises(ShapeError, match=r"looks like NHWC; use x.transpose\(0, 3, 1, 2\)"):
-            self.fit(x, np.zeros(4, np.int64), tiny_network())
-
-    def test_no_batch_at_all(self) -> None:
-        for empty in ([], tiny_data(6).subset([])):
-            with pytest.raises(DataError, match="the training data gave no batch"):
-                make_trainer().fit(empty, epochs=1)
-
-    def test_a_generator_can_be_read_only_once(self) -> None:
-        generator = (batch for batch in batches_of(tiny_data()))
-        with pytest.raises(DataError, match=r"no batch in epoch 2.*a generator can be read only once"):
-            make_trainer().fit(generator, epochs=2)
-
-    def test_a_batch_without_images(self) -> None:
-        with pytest.raises(DataError, match="a batch holds no image"):
-            self.fit(np.zeros((0, 1, 8, 8), np.float32), np.zeros(0, np.int64))
-
-    @pytest.mark.parametrize(
-        ("source", "message"),
-        [
-            ((np.zeros((4, 1, 8, 8)), np.zeros(4)), r"got tuple: .*data.ArrayDataset\(images, labels\)"),
-            (np.zeros((4, 1, 8, 8)), r"got ndarray: .*data.ArrayDataset\(images, labels\)"),
-            (SimpleNamespace(train=tiny_data(3), test=tiny_data(3)), r"pick a part of it, .train or .test"),
-            (7, r"got int: batches are pairs \(x, labels\)"),
-        ],
-        ids=["arrays", "images", "both parts", "number"],
-    )
-    def test_what_is_no_source_of_batches(self, source: Any, message: str) -> None:
-        with pytest.raises(
-            ConfigError, match=f"fit takes a Loader, a data set or a list of batches.*{message}"
-        ):
-            make_trainer().fit(source, epochs=1)
-        with pytest.raises(ConfigError, match=f"evaluate takes .*{message}"):
-            make_trainer().evaluate(source)
-
-    def test_no_epochs(self) -> None:
-        with pytest.raises(ConfigError, match="epochs must be at least 1, got 0"):
-            make_trainer().fit(tiny_data(), epochs=0)
-
-    def test_the_optimizer_of_another_model(self) -> None:
-        optimizer = SGD(linear_network())
-        with pytest.raises(ConfigError, match="this SGD trains none of the model's parameters"):
-            Trainer(linear_network(), CrossEntropyLoss(), optimizer)
-
-    def test_a_loss_without_parentheses(self) -> None:
-        model = linear_network()
-        with pytest.raises(ConfigError, match=r"CrossEntropyLoss\(\) with parentheses"):
-            Trainer(model, CrossEntropyLoss, SGD(model))  # type: ignore[arg-type]
-
-    def test_a_loss_that_is_no_mean(self) -> None:
-        model = linear_network()
-        with pytest.raises(ConfigError, match='needs reduction="mean"'):
-            Trainer(model, CrossEntropyLoss(reduction="sum"), SGD(model))
-
-
 class TestTraining:
     def test_it_learns(self) -> None:
         model = tiny_network()
@@ -498,126 +325,23 @@ class TestTraining:
             np.testing.assert_array_equal(labels, labels_before)
 
 
-class TestEvaluation:
-    def test_loss_outputs_and_labels_are_those_of_the_eval_mode_network(self) -> None:
-        model, data = tiny_network(), tiny_data(10)
-        evaluation = make_trainer(model).evaluate(Loader(data, 4))
-        logits = model.eval()(data.images)
-        np.testing.assert_allclose(evaluation.outputs, logits, rtol=1e-5, atol=1e-6)
-        np.testing.assert_array_equal(evaluation.labels, data.labels)
-        expected = float(CrossEntropyLoss().forward(logits, data.labels))
-        assert evaluation.loss == pytest.approx(expected, rel=1e-5)
-
-    def test_loader_list_and_data_set_give_the_same(self) -> None:
-        trainer, data = make_trainer(tiny_network()), tiny_data(10)
-        results = [trainer.evaluate(source) for source in (data, Loader(data, 10), [data[:]])]
-        assert len({(result.loss, result.outputs.tobytes()) for result in results}) == 1
-
-    def test_it_is_kept_and_told(self) -> None:
-        recorder = Recorder()
-        trainer = make_trainer(callbacks=[recorder])
-        assert trainer.evaluation is None
-        result = trainer.evaluate(tiny_data())
-        assert trainer.evaluation is result
-        assert recorder.events == ["before_evaluation", "after_evaluation"]
-
-    def test_every_layer_has_its_own_mode_back(self) -> None:
-        model = tiny_network()
-        model.bn.eval()  # as one does with a frozen, published batch norm
-        make_trainer(model).evaluate(tiny_data())
-        modes = {name: layer.training for name, layer in model.named_layers()}
-        assert modes.pop("bn") is False
-        assert all(modes.values())
-
-    def test_statistics_and_dropout_positions_are_left_alone(self) -> None:
-        model = tiny_network()
-        before, offset = weights_digest(model), model.drop.offset
-        trainer = make_trainer(model)
-        trainer.evaluate(tiny_data())
-        trainer.predict(tiny_data())
-        assert weights_digest(model) == before
-        assert model.drop.offset == offset
-
-    def test_it_may_come_between_forward_and_backward(self) -> None:
-        """What forward left for backward is still there, so the gradients are the same."""
-        gradients = []
-        for evaluates in (False, True):
-            model, loss = tiny_network(), CrossEntropyLoss()
-            x, labels = tiny_data(6)[:]
-            loss.forward(model(x), labels)
-            dlogits = loss.backward()
-            if evaluates:
-                make_trainer(model).evaluate(tiny_data(12, seed=5))
-            model.backward(dlogits)
-            gradients.append([p.grad.tobytes() for p in model.parameters()])
-        assert gradients[0] == gradients[1]
-
-    def test_modes_come_back_after_an_error(self) -> None:
-        model = tiny_network()
-        with pytest.raises(ShapeError):
-            make_trainer(model).evaluate([(np.zeros((2, 5, 8, 8), np.float32), np.zeros(2, np.int64))])
-        assert all(layer.training for _, layer in model.named_layers())
-
-    def test_an_empty_batch_among_others_is_passed_over(self) -> None:
-        trainer, data = make_trainer(), tiny_data(6)
-        assert trainer.evaluate([data[:0], data[:]]).loss == trainer.evaluate(data).loss
-
-    @pytest.mark.parametrize("empty", [[], tiny_data(3).subset([]), [tiny_data(3)[:0]]])
-    def test_nothing_to_evaluate(self, empty: Any) -> None:
-        with pytest.raises(DataError, match="nothing to evaluate"):
-            make_trainer().evaluate(empty)
-
-
-class TestPredict:
-    def test_probabilities_are_the_softmax_of_the_eval_mode_logits(self) -> None:
-        model, data = tiny_network(), tiny_data(10)
-        probabilities = predict(model, data.images)
-        assert probabilities.shape == (10, 3)
-        np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-6)
-        expected, _ = softmax_forward(model.eval()(data.images), dim=1)
-        np.testing.assert_allclose(probabilities, expected, rtol=1e-5)
-
-    def test_arrays_data_sets_loaders_and_lists_give_the_same(self) -> None:
-        trainer, data = make_trainer(tiny_network()), tiny_data(10)
-        sources = (data.images, data, Loader(data, 10), [data[:]], [(data.images, None)])
-        results = [trainer.predict(source) for source in sources]
-        for result in results[1:]:
-            np.testing.assert_array_equal(result, results[0])
-
-    def test_more_images_than_a_batch_come_out_in_order(self) -> None:
-        model = linear_network()
-        images = tiny_data(600).images
-        together = predict(model, images)
-        assert together.shape == (600, 3)
-        np.testing.assert_allclose(together[599], predict(model, images[599:])[0], rtol=1e-5)
-
-    def test_modes_come_back(self) -> None:
-        model = tiny_network()
-        model.drop.eval()
-        predict(model, tiny_data())
-        assert model.training
-        assert not model.drop.training
-
-    @pytest.mark.parametrize("empty", [[], np.zeros((0, 1, 8, 8), np.float32), tiny_data(3).subset([])])
-    def test_nothing_to_predict(self, empty: Any) -> None:
-        with pytest.raises(DataError, match="nothing to predict: no image was given"):
-            predict(tiny_network(), empty)
-
-    def test_a_single_image_needs_a_batch_axis(self) -> None:
-        with pytest.raises(ShapeError, match=r"use x\[None\]"):
-            predict(tiny_network(), tiny_data(3).images[0])
-
-
 class TestRepeating:
     def test_the_same_seed_gives_the_same_bits_and_another_seed_others(self) -> None:
         assert digest_after_training(0) == digest_after_training(0)
         assert digest_after_training(0) != digest_after_training(1)
 
-    def test_another_process_gives_the_same_bits(self) -> None:
+    @pytest.mark.parametrize("workers", [0, 1, 2])
+    def test_another_process_gives_the_same_bits_with_any_number_of_loader_workers(
+        self, workers: int
+    ) -> None:
         done = python(
-            "from tests.support.training import digest_after_training; print(digest_after_training(0))"
+            "from tests.support.training import digest_after_training\n"
+            f"print(digest_after_training(0, {workers}))"
         )
         assert done.stdout.strip() == digest_after_training(0), done.stderr
+
+    def test_loader_workers_change_nothing_in_a_process_either(self) -> None:
+        assert len({digest_after_training(0, workers) for workers in (0, 1, 2)}) == 1
 
     def test_evaluating_more_often_changes_no_weight(self) -> None:
         digests = set()

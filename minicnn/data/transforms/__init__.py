@@ -1,8 +1,9 @@
 """Transforms: batches of images changed on the way to the network. docs/data.md shows each with a picture."""
 
-from minicnn.data.transforms.base import Compose, Transform
+from minicnn.data.transforms.base import Transform
 from minicnn.data.transforms.blur import GaussianBlur, GaussianNoise
 from minicnn.data.transforms.color import ColorJitter
+from minicnn.data.transforms.compose import Compose
 from minicnn.data.transforms.crop import CenterCrop, Pad, RandomCrop, RandomResizedCrop
 from minicnn.data.transforms.erasing import RandomErasing
 from minicnn.data.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip

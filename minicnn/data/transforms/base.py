@@ -9,7 +9,6 @@ overrides `images(x, rng)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -47,33 +46,6 @@ class Transform:
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
         return f"{type(self).__name__}({arguments})"
-
-
-class Compose(Transform):
-    """One transform after another."""
-
-    def __init__(self, transforms: Sequence[Transform]) -> None:
-        for transform in transforms:
-            if not callable(transform) or isinstance(transform, type):
-                raise ConfigError(f"Compose takes transforms such as RandomRotation(10), got {transform!r}")
-        self.transforms = list(transforms)
-
-    @property
-    def random(self) -> bool:  # type: ignore[override]
-        return any(getattr(transform, "random", True) for transform in self.transforms)
-
-    def apply(self, x: np.ndarray, labels: Any, rng: Any) -> tuple[np.ndarray, Any]:
-        for transform in self.transforms:
-            x, labels = transform(x, labels, rng)
-        return x, labels
-
-    def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
-        for transform in self.transforms:
-            shape = transform.output_shape(shape)
-        return shape
-
-    def __repr__(self) -> str:
-        return f"Compose([{', '.join(map(repr, self.transforms))}])"
 
 
 def check_images(images: np.ndarray) -> np.ndarray:

@@ -7,27 +7,28 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.transforms.base import Transform, image_size, interval
-from minicnn.data.transforms.sampling import affine, crop
+from minicnn.data.transforms.base import image_size, interval
+from minicnn.data.transforms.moving import Sampled, WholePixel
+from minicnn.data.transforms.sampling import Moves
 from minicnn.errors import ConfigError
 
 
-class CenterCrop(Transform):
+class CenterCrop(WholePixel):
     """The middle of size (H, W). A smaller image gets `fill` around it."""
 
     def __init__(self, size: int | tuple[int, int], fill: float = 0) -> None:
         self.size = image_size("CenterCrop", size)
         self.fill = fill
 
-    def images(self, x: np.ndarray, rng: Any) -> np.ndarray:
-        top, left = ((side - wanted) // 2 for side, wanted in zip(x.shape[2:], self.size))
-        return crop(x, np.full(len(x), top), np.full(len(x), left), self.size, fill=self.fill)
+    def moves(self, n: int, size: tuple[int, int], rng: Any) -> Moves:
+        top, left = ((side - wanted) // 2 for side, wanted in zip(size, self.size))
+        return Moves(np.full(n, top), np.full(n, left), self.size)
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         return shape[0], *self.size
 
 
-class Pad(Transform):
+class Pad(WholePixel):
     """`padding` pixels of `fill` around: an int, (left and right, top and bottom), or (left, top, right, bottom)."""
 
     def __init__(self, padding: int | tuple[int, ...], fill: float = 0) -> None:
@@ -40,17 +41,17 @@ class Pad(Transform):
         self.padding = tuple(int(side) for side in sides)
         self.fill = fill
 
-    def images(self, x: np.ndarray, rng: Any) -> np.ndarray:
+    def moves(self, n: int, size: tuple[int, int], rng: Any) -> Moves:
         left, top, _, _ = self.padding
-        size = self.output_shape(x.shape[1:])[1:]
-        return crop(x, np.full(len(x), -top), np.full(len(x), -left), size, fill=self.fill)
+        _, height, width = self.output_shape((1, *size))
+        return Moves(np.full(n, -top), np.full(n, -left), (height, width))
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         left, top, right, bottom = self.padding
         return shape[0], shape[1] + top + bottom, shape[2] + left + right
 
 
-class RandomCrop(Transform):
+class RandomCrop(WholePixel):
     """A window of size (H, W) from anywhere in the image with `padding` pixels of `fill` around it."""
 
     random = True
@@ -62,24 +63,24 @@ class RandomCrop(Transform):
         self.padding = int(padding)
         self.fill = fill
 
-    def images(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def moves(self, n: int, size: tuple[int, int], rng: np.random.Generator) -> Moves:
         starts = []
-        for side, wanted in zip(x.shape[2:], self.size):
+        for side, wanted in zip(size, self.size):
             last = side + 2 * self.padding - wanted
             if last < 0:
                 raise ConfigError(
                     f"RandomCrop: a window {self.size[0]}x{self.size[1]} does not fit into images "
-                    f"{x.shape[2]}x{x.shape[3]} with padding {self.padding}: pad more, or resize first"
+                    f"{size[0]}x{size[1]} with padding {self.padding}: pad more, or resize first"
                 )
-            starts.append(rng.integers(0, last + 1, len(x)) - self.padding)
+            starts.append(rng.integers(0, last + 1, n) - self.padding)
         tops, lefts = starts
-        return crop(x, tops, lefts, self.size, fill=self.fill)
+        return Moves(tops, lefts, self.size)
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         return shape[0], *self.size
 
 
-class RandomResizedCrop(Transform):
+class RandomResizedCrop(Sampled):
     """A window of random area and shape, scaled to size (H, W): Szegedy et al. 2015, Going deeper with convolutions.
 
     scale: the window's share of the image's area.  ratio: its width over its height, drawn evenly on a
@@ -87,6 +88,7 @@ class RandomResizedCrop(Transform):
     """
 
     random = True
+    padding_mode = "nearest"
 
     def __init__(
         self,
@@ -100,18 +102,18 @@ class RandomResizedCrop(Transform):
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise ConfigError(f"RandomResizedCrop: scale is a share of the area, above 0 to 1, got {scale!r}")
 
-    def images(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        height, width = x.shape[2:]
-        area = rng.uniform(*self.scale, len(x)) * height * width
-        ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), len(x)))
+    def maps(self, n: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        height, width = size
+        area = rng.uniform(*self.scale, n) * height * width
+        ratio = np.exp(rng.uniform(math.log(self.ratio[0]), math.log(self.ratio[1]), n))
         h, w = np.minimum(np.sqrt(area / ratio), height), np.minimum(np.sqrt(area * ratio), width)
-        top, left = rng.random(len(x)) * (height - h), rng.random(len(x)) * (width - w)
+        top, left = rng.random(n) * (height - h), rng.random(n) * (width - w)
         # The centre of output pixel i lies at (i + 1/2) h / P of the window.
-        maps = np.zeros((len(x), 2, 3))
+        maps = np.zeros((n, 2, 3))
         for axis, (start, length, wanted) in enumerate(zip((top, left), (h, w), self.size)):
             maps[:, axis, axis] = length / wanted
             maps[:, axis, 2] = start + 0.5 * length / wanted - 0.5
-        return affine(x, maps, size=self.size, padding_mode="nearest")
+        return maps
 
     def output_shape(self, shape: tuple[int, int, int]) -> tuple[int, int, int]:
         return shape[0], *self.size

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from minicnn.data.transforms.base import Transform, probability
-from minicnn.data.transforms.sampling import crop
+from minicnn.data.transforms.base import probability
+from minicnn.data.transforms.moving import WholePixel
+from minicnn.data.transforms.sampling import Moves
 
 
-class RandomHorizontalFlip(Transform):
+class RandomHorizontalFlip(WholePixel):
     """Left and right exchanged, with probability p an image."""
 
     random = True
@@ -16,12 +17,12 @@ class RandomHorizontalFlip(Transform):
     def __init__(self, p: float = 0.5) -> None:
         self.p = probability("RandomHorizontalFlip", p)
 
-    def images(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        none = np.zeros(len(x), np.int64)
-        return crop(x, none, none, x.shape[2:], flip_columns=rng.random(len(x)) < self.p)
+    def moves(self, n: int, size: tuple[int, int], rng: np.random.Generator) -> Moves:
+        none = np.zeros(n, np.int64)
+        return Moves(none, none, size, flip_columns=rng.random(n) < self.p)
 
 
-class RandomVerticalFlip(Transform):
+class RandomVerticalFlip(WholePixel):
     """Top and bottom exchanged, with probability p an image."""
 
     random = True
@@ -29,6 +30,6 @@ class RandomVerticalFlip(Transform):
     def __init__(self, p: float = 0.5) -> None:
         self.p = probability("RandomVerticalFlip", p)
 
-    def images(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        none = np.zeros(len(x), np.int64)
-        return crop(x, none, none, x.shape[2:], flip_rows=rng.random(len(x)) < self.p)
+    def moves(self, n: int, size: tuple[int, int], rng: np.random.Generator) -> Moves:
+        none = np.zeros(n, np.int64)
+        return Moves(none, none, size, flip_rows=rng.random(n) < self.p)

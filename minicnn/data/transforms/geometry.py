@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from minicnn.data.transforms.base import Transform, interval
+from minicnn.data.transforms.base import interval
+from minicnn.data.transforms.moving import Sampled
 from minicnn.data.transforms.sampling import affine
 from minicnn.errors import ConfigError
 
@@ -56,7 +57,7 @@ def rotate(images: np.ndarray, degrees: Any, *, fill: float = 0.0) -> np.ndarray
     return affine(images, np.broadcast_to(maps, (len(images), 2, 3)), fill=fill)
 
 
-class RandomAffine(Transform):
+class RandomAffine(Sampled):
     """A random rotation, translation, scale and shear.
 
     degrees: a number a for -a to a, or (low, high).  translate: (across, down), the largest shares of width and height.
@@ -82,17 +83,16 @@ class RandomAffine(Transform):
             raise ConfigError(f"{who}: shear must stay below 90 degrees, got {shear!r}")
         self.fill = fill
 
-    def images(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        n, (height, width) = len(x), x.shape[2:]
+    def maps(self, n: int, size: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+        height, width = size
         across, down = self.translate
-        maps = affine_maps(
-            (height, width),
+        return affine_maps(
+            size,
             rng.uniform(*self.degrees, n),
             (rng.uniform(-down, down, n) * height, rng.uniform(-across, across, n) * width),
             rng.uniform(*self.scale, n),
             rng.uniform(*self.shear, n),
         )
-        return affine(x, maps, fill=self.fill)
 
 
 class RandomRotation(RandomAffine):

@@ -1,7 +1,7 @@
 """Augmentation by name: "none", "light", "strong", or a list such as "flip,crop:4,rotate:15,erase:0.25".
 
 flip            mirror left and right, half of the images       vflip      top and bottom
-crop:P          shift by up to P pixels (default an eighth)     rotate:D   turn by up to D degrees (10)
+crop:P          shift by up to P pixels (default a sixteenth)     rotate:D   turn by up to D degrees (10)
 translate:S     shift by up to the share S (0.1)                scale:S    larger or smaller by up to S (0.1)
 shear:D         slant by up to D degrees (10)                   resized:S  random resized crop, area S to 1 (0.5)
 jitter:A        brightness, contrast, saturation by A (0.2)     hue:A      hue by A (0.05)
@@ -15,9 +15,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from minicnn.data.transforms.base import Compose, Transform
+from minicnn.data.transforms.base import Transform
 from minicnn.data.transforms.blur import GaussianBlur, GaussianNoise
 from minicnn.data.transforms.color import ColorJitter
+from minicnn.data.transforms.compose import Compose
 from minicnn.data.transforms.crop import RandomCrop, RandomResizedCrop
 from minicnn.data.transforms.erasing import RandomErasing
 from minicnn.data.transforms.flip import RandomHorizontalFlip, RandomVerticalFlip
@@ -38,7 +39,7 @@ _MAKERS: dict[str, tuple[float, Callable[[float, Shape, int], Transform]]] = {
     "vflip": (0.5, lambda v, shape, k: RandomVerticalFlip(v)),
     "crop": (
         -1,
-        lambda v, shape, k: RandomCrop(shape[1:], _whole(v) if v >= 0 else max(1, min(shape[1:]) // 8)),
+        lambda v, shape, k: RandomCrop(shape[1:], _whole(v) if v >= 0 else max(1, min(shape[1:]) // 16)),
     ),
     "rotate": (10, lambda v, shape, k: RandomRotation(v)),
     "translate": (0.1, lambda v, shape, k: RandomTranslation(v)),

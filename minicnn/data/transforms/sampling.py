@@ -6,12 +6,25 @@ kernels/cpu/sampling.py do the same, serially and without the GIL.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import NamedTuple
+
 import numpy as np
 
 from minicnn.errors import ConfigError, ShapeError
 from minicnn.kernels.choice import is_reference
 
 PADDING_MODES = ("constant", "nearest")
+
+
+class Moves(NamedTuple):
+    """The arguments of `crop`, one an image: from where, how large, flipped or not."""
+
+    tops: np.ndarray
+    lefts: np.ndarray
+    size: tuple[int, int]
+    flip_rows: np.ndarray | None = None
+    flip_columns: np.ndarray | None = None
 
 
 def affine(
@@ -21,6 +34,7 @@ def affine(
     size: tuple[int, int] | None = None,
     fill: float = 0.0,
     padding_mode: str = "constant",
+    moves: Moves | None = None,
 ) -> np.ndarray:
     """Every image read along an affine map, bilinear between its four nearest pixels.
 
@@ -30,23 +44,43 @@ def affine(
     size (P, Q) of the result, by default (H, W). Outside the image lies `fill` ("constant": a place between the
     border and the outside is blended with it) or the nearest pixel of the border ("nearest"): the same as
     scipy.ndimage.affine_transform with order=1 and mode="grid-constant" or "nearest".
+    moves: the images are first cropped and flipped by these, which costs no pass of its own.
     The dtype stays; uint8 is rounded. Raises ShapeError and ConfigError for what does not fit.
     """
     if padding_mode not in PADDING_MODES:
         raise ConfigError(f"unknown padding_mode {padding_mode!r}: known: {', '.join(PADDING_MODES)}")
     if maps.shape != (len(images), 2, 3):
         raise ShapeError(f"affine expects one map (2, 3) an image, ({len(images)}, 2, 3), got {maps.shape}")
-    height, width = images.shape[2:] if size is None else size
-    y = np.empty((*images.shape[:2], height, width), images.dtype)
     maps = np.ascontiguousarray(maps, np.float64)
-    half = 0.5 if images.dtype.kind == "u" else 0.0
+    inner = images.shape[2:] if moves is None else moves.size
+    y = np.empty((*images.shape[:2], *(inner if size is None else size)), images.dtype)
+    clamp = padding_mode == "nearest"
     if is_reference():
-        return _affine(images, maps, float(fill), padding_mode == "nearest", half, y)
+        images = images if moves is None else _moved(images, moves, fill)
+        return _affine(images, maps, images.dtype.type(fill), clamp, y)
     from minicnn.kernels.cpu import sampling
 
-    weights = np.empty((2, width), np.float64 if images.dtype == np.float64 else np.float32)
-    sampling.affine(_for_kernel(images), maps, float(fill), padding_mode == "nearest", half, weights, y)
+    if moves is None:
+        none = np.zeros(len(images), np.int64)
+        moves = Moves(none, none, inner)
+    padded = _moved(images, moves, fill, sampling.BORDER)
+    rows = max(1, sampling.BAND // max(y.shape[3], 1))
+    kernel = sampling.affine_bytes if y.dtype == np.uint8 else sampling.affine_floats
+    kernel(padded, maps, _grid(rows, y.shape[3]), clamp, y)
     return y
+
+
+def _moved(images: np.ndarray, moves: Moves, fill: float, border: int = 0) -> np.ndarray:
+    tops, lefts, size, flip_rows, flip_columns = moves
+    return crop(
+        images, tops, lefts, size, flip_rows=flip_rows, flip_columns=flip_columns, fill=fill, border=border
+    )
+
+
+@lru_cache(maxsize=64)
+def _grid(rows: int, columns: int) -> np.ndarray:
+    """(2, rows * columns): row and column of every pixel, row by row."""
+    return np.mgrid[0:rows, 0:columns].reshape(2, -1).astype(np.float64)
 
 
 def _for_kernel(images: np.ndarray) -> np.ndarray:
@@ -54,11 +88,10 @@ def _for_kernel(images: np.ndarray) -> np.ndarray:
     return np.require(images, requirements=["C", "W"])
 
 
-def _affine(
-    x: np.ndarray, maps: np.ndarray, fill: float, clamp: bool, half: float, y: np.ndarray
-) -> np.ndarray:
+def _affine(x: np.ndarray, maps: np.ndarray, fill: np.generic, clamp: bool, y: np.ndarray) -> np.ndarray:
     height, width = x.shape[2:]
     i, j = np.mgrid[0 : y.shape[2], 0 : y.shape[3]]
+    half = 0.5 if y.dtype.kind == "u" else 0.0  # the conversion then rounds
     for image, m, out in zip(x, maps, y):
         row, column = (m[k, 0] * i + m[k, 1] * j + m[k, 2] for k in (0, 1))
         if clamp:
@@ -87,22 +120,27 @@ def crop(
     flip_rows: np.ndarray | None = None,
     flip_columns: np.ndarray | None = None,
     fill: float = 0.0,
+    border: int = 0,
 ) -> np.ndarray:
     """A window of `size` (P, Q) from every image, its upper left corner at (tops[n], lefts[n]), perhaps flipped.
 
     The window may reach outside, where there is `fill`: so this pads, too. Pixels are copied exactly.
+    border: so many more pixels of `fill` around the window, whatever the image has there.
     """
     n = len(images)
     flip_rows = np.zeros(n, bool) if flip_rows is None else flip_rows
     flip_columns = np.zeros(n, bool) if flip_columns is None else flip_columns
-    y = np.empty((*images.shape[:2], *size), images.dtype)
+    y = np.empty((*images.shape[:2], *(side + 2 * border for side in size)), images.dtype)
     value = images.dtype.type(fill)
     tops, lefts = np.asarray(tops, np.int64), np.asarray(lefts, np.int64)
     if is_reference():
-        return _crop(images, tops, lefts, flip_rows, flip_columns, value, y)
+        y[...] = value
+        window = y[:, :, border : border + size[0], border : border + size[1]]
+        _crop(images, tops, lefts, flip_rows, flip_columns, value, window)
+        return y
     from minicnn.kernels.cpu import sampling
 
-    sampling.crop(_for_kernel(images), tops, lefts, flip_rows, flip_columns, value, y)
+    sampling.crop(_for_kernel(images), tops, lefts, flip_rows, flip_columns, value, border, y)
     return y
 
 
@@ -114,7 +152,7 @@ def _crop(
     flip_columns: np.ndarray,
     fill: np.generic,
     y: np.ndarray,
-) -> np.ndarray:
+) -> None:
     size = y.shape[2:]
     for n in range(len(x)):
         window = np.full(y.shape[1:], fill)
@@ -129,4 +167,3 @@ def _crop(
             window[:, rows, columns] = x[n, :, low[0] : high[0], low[1] : high[1]]
         window = window[:, ::-1] if flip_rows[n] else window
         y[n] = window[:, :, ::-1] if flip_columns[n] else window
-    return y
