@@ -45,7 +45,7 @@ def main() -> None:
     )
     parser.add_argument("what", choices=("families", "depth"))
     parser.add_argument("--only", default="", help="families: one network; the others' lines are kept")
-    parser.add_argument("--epochs", type=int, default=30, help="depth: of training")
+    parser.add_argument("--epochs", type=int, default=25, help="depth: of training")
     options = parser.parse_args()
     if options.what == "families":
         families(options.only)
