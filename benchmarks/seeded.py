@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,9 +16,17 @@ def seeded_state(shapes: Shapes, seed: int = 0) -> dict[str, np.ndarray]:
     """Float64 values for the names and shapes of a state dict, batch norm's statistics randomised too.
 
     Weights are He normal by fan-in; batch norm's scales lie in [0.5, 1), so that signals keep their
-    size through a hundred residual blocks.
+    size through a hundred residual blocks. The last state made is kept, and so its arrays are read-only.
     """
-    return {name: _values(name, tuple(shape), seed) for name, shape in shapes}
+    return dict(_state(tuple((name, tuple(shape)) for name, shape in shapes), seed))
+
+
+@lru_cache(maxsize=1)
+def _state(shapes: tuple[tuple[str, tuple[int, ...]], ...], seed: int) -> dict[str, np.ndarray]:
+    state = {name: _values(name, shape, seed) for name, shape in shapes}
+    for values in state.values():
+        values.flags.writeable = False
+    return state
 
 
 def _values(name: str, shape: tuple[int, ...], seed: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from minicnn.layers import Conv2d, Linear, ReLU, Sequential
 from minicnn.models.listing import describe_one
 from minicnn.models.measure import size, weightless
 from minicnn.models.outline import describe, outline, table
+from scripts import make_architecture_docs
 
 QUICK = ["lenet5", "convnet3", "resnet20", "plain20", "alexnet", "vgg11", "vgg11_bn", "googlenet", "resnet18"]
 QUICK += ["resnet50", "densenet121"]
@@ -44,6 +45,11 @@ def test_a_step_in_words() -> None:
     assert describe(Conv2d(3, 4, (3, 1), stride=2)) == "convolution 3×1 / 2"
     assert describe(ReLU()) == ""
     assert table(outline(Sequential(fc=Linear(4, 2)), (4,))) == [("fc", "fully connected", "2", "10", "8")]
+
+
+def test_the_page_of_the_documentation_is_what_the_models_say() -> None:
+    written = (make_architecture_docs.DOCS / "architectures.md").read_text(encoding="utf-8")
+    assert written == make_architecture_docs.page(), "run python scripts/make_architecture_docs.py"
 
 
 def test_one_network_in_full() -> None:
