@@ -12,6 +12,7 @@ from minicnn.backend import Array
 from minicnn.errors import ConfigError
 from minicnn.layers.base import Layer, backward_into
 from minicnn.layers.dropout import Dropout
+from minicnn.layers.fusion import backward_onto
 from minicnn.layers.inference import inference
 
 
@@ -35,6 +36,7 @@ class Checkpoint(Layer):
     """
 
     can_skip_dx = True
+    can_add_onto = True
 
     def __init__(self, layer: Layer) -> None:
         if not isinstance(layer, Layer):
@@ -51,9 +53,12 @@ class Checkpoint(Layer):
         self.cache = replay
         return y
 
-    def backward(self, dy: Array, need_dx: bool = True) -> Array | None:
+    def backward(self, dy: Array, need_dx: bool = True, onto: Array | None = None) -> Array | None:
+        """dx, or dx + onto where paths meet, added by the same kernel as without a Checkpoint: the same bits."""
         self._run_again(self.take_cache())
-        return backward_into(self.layer, dy, need_dx)
+        if onto is None:
+            return backward_into(self.layer, dy, need_dx)
+        return backward_onto(self.layer, dy, need_dx, onto)
 
     def signature(self) -> tuple[Array, ...]:
         self._run_again(self.read_cache())

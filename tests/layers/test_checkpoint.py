@@ -9,6 +9,7 @@ from minicnn import inference
 from minicnn.errors import ConfigError
 from minicnn.layers import BatchNorm2d, Checkpoint, Conv2d, Dropout, Layer, ReLU, Sequential
 from minicnn.layers.state import named_state
+from minicnn.models import build
 from tests.support.arrays import bits
 
 
@@ -108,3 +109,19 @@ def test_it_takes_one_layer() -> None:
         ConfigError, match=r"Checkpoint takes one layer, got .*: put several into a Sequential"
     ):
         Checkpoint([ReLU(), ReLU()])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["densenet121", "resnet18", "googlenet"])
+def test_a_network_s_gradients_by_the_kernels_are_the_same_bit_for_bit(name: str) -> None:
+    """Float32 and large enough for the kernels, which add where paths meet in the pass that computes the gradient."""
+    x = np.random.default_rng(1).standard_normal((4, 3, 64, 64), dtype=np.float32)
+    gradients = []
+    for kept in (False, True):
+        options = {"aux_logits": False} if name == "googlenet" else {"width": 0.5}
+        model = build(name, num_classes=5, rng=np.random.default_rng(0), checkpoint_blocks=kept, **options)
+        dy = np.random.default_rng(2).standard_normal(model(x).shape, dtype=np.float32)
+        model.backward(dy)
+        gradients.append({name: parameter.grad.copy() for name, parameter in model.named_parameters()})
+    plain, recomputed = gradients
+    different = [name for name, gradient in plain.items() if not np.array_equal(gradient, recomputed[name])]
+    assert not different
