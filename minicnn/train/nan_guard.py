@@ -36,6 +36,9 @@ class NaNGuard(Callback):
         self._good_random: dict[str, Any] = {}
         self._good_batch: Any = None
         self._state: list[tuple[str, Parameter | Buffer]] = []
+        self._copies: list[
+            tuple[list[Parameter | Buffer], Array]
+        ] = []  # of one dtype, and the memory of `good`
         self._draws: list[tuple[str, Any]] = []
         self._device = "cpu"
 
@@ -44,6 +47,7 @@ class NaNGuard(Callback):
         # once is enough.
         self._device = trainer.model.device
         self._state = list(named_state(trainer.model))
+        self._copies = []
         self._draws = [
             (name, layer) for name, layer in trainer.model.named_layers() if hasattr(layer, "random_state")
         ]
@@ -58,12 +62,26 @@ class NaNGuard(Callback):
             raise trainer.explain_loss(*trainer.batch)
         # The loss was finite with these weights. Gradients are not looked at: bad ones make bad weights, and so
         # the next loss tells, while the good weights and their batch are still here to look again.
-        for name, holder in self._state:
-            if name in self.good:
-                self.good[name][...] = holder.value
-            else:
-                self.good[name] = holder.value.copy()
+        if not self._copies:
+            self._lay_out()
+        for holders, flat in self._copies:
+            get_xp(flat).concatenate([holder.value.reshape(-1) for holder in holders], out=flat)
         self.good_step, self._good_batch, self._good_random = trainer.step, trainer.batch, self._random
+
+    def _lay_out(self) -> None:
+        """Room for the copies: one flat array for each dtype, so that a step's copy is one call and not one an array."""
+        by_dtype: dict[Any, list[tuple[str, Parameter | Buffer]]] = {}
+        for name, holder in self._state:
+            by_dtype.setdefault(holder.value.dtype, []).append((name, holder))
+        self.good = {}
+        for dtype, named in by_dtype.items():
+            values = [holder.value for _, holder in named]
+            flat = get_xp(*values).empty(sum(value.size for value in values), dtype)
+            self._copies.append(([holder for _, holder in named], flat))
+            end = 0
+            for (name, _), value in zip(named, values):
+                start, end = end, end + value.size
+                self.good[name] = flat[start:end].reshape(value.shape)
 
     def after_epoch(self, trainer: Trainer) -> None:
         # No further loss may come to tell.
