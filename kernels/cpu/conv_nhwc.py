@@ -57,19 +57,18 @@ def panels_part(w, panels, first, step, turn, part, parts):
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
         mb, c0 = task // groups, task % groups * CHANNELS_AT_ONCE
         count, c1 = min(block, outputs - mb * block), min(inputs, c0 + CHANNELS_AT_ONCE)
-        for j in range(count):
-            for c in range(c0, c1):
-                taps = w[c, mb * block + j] if turn else w[mb * block + j, c]
-                for k in range(kernel_rows):
-                    for m in range(kernel_cols):
-                        panels[mb, k, m * inputs + c, j] = taps[
-                            first[0] + k * step[0], first[1] + m * step[1]
-                        ]
-        for j in range(count, block):
+        for c in range(c0, c1):
             for k in range(kernel_rows):
                 for m in range(kernel_cols):
-                    for c in range(c0, c1):
-                        panels[mb, k, m * inputs + c, j] = np.float32(0)
+                    line, r, s = panels[mb, k, m * inputs + c], first[0] + k * step[0], first[1] + m * step[1]
+                    if turn:
+                        taps = w[c, mb * block : mb * block + count, r, s]
+                    else:
+                        taps = w[mb * block : mb * block + count, c, r, s]
+                    for j in range(count):
+                        line[j] = taps[j]
+                    for j in range(count, block):
+                        line[j] = np.float32(0)
 
 
 @helper

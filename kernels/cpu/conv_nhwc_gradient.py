@@ -97,20 +97,25 @@ def gradient_part(x, dy, sums, g, bands, own, patch, copies, packs, tile, rest, 
 
 @helper
 def collect_part(sums, dw, part, parts):
-    """dw[o, c, r, s] = Σ over the owners of sums[owner, r, s*C + c, o], 16 x 16 channels at a time."""
+    """dw[o, c, r, s] = Σ over the owners of sums[owner, r, s*C + c, o], 16 x 16 channels at a time.
+
+    A run of o is read, and written to that many filters: 16 lines of cache that are filled one after another.
+    """
     outputs, inputs, kernel_rows, kernel_cols = dw.shape
     across = (outputs + 15) // 16
     tasks = across * ((inputs + 15) // 16)
     for task in range(tasks * part // parts, tasks * (part + 1) // parts):
         o0, c0 = task % across * 16, task // across * 16
-        for r in range(kernel_rows):
-            for s in range(kernel_cols):
-                for c in range(c0, min(inputs, c0 + 16)):
-                    for o in range(o0, min(outputs, o0 + 16)):
-                        total = sums[0, r, s * inputs + c, o]
-                        for owner in range(1, sums.shape[0]):
-                            total += sums[owner, r, s * inputs + c, o]
-                        dw[o, c, r, s] = total
+        count = min(16, outputs - o0)
+        for c in range(c0, min(inputs, c0 + 16)):
+            for r in range(kernel_rows):
+                for s in range(kernel_cols):
+                    target, source = dw[o0 : o0 + count, c, r, s], sums[:, r, s * inputs + c, o0 : o0 + count]
+                    for j in range(count):
+                        target[j] = source[0, j]
+                    for owner in range(1, sums.shape[0]):
+                        for j in range(count):
+                            target[j] += source[owner, j]
 
 
 @kernel

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from minicnn.kernels.cpu.compiler import helper, kernel
-from minicnn.kernels.cpu.simd import Tile, W, load, store, transposed
+from minicnn.kernels.cpu.simd import W
+from minicnn.kernels.cpu.squares import SQUARE, turn
 from minicnn.kernels.cpu.threads import fork
 from minicnn.kernels.memory import empty
 
@@ -108,31 +109,33 @@ def _as_swap(shape: tuple[int, ...], source: Order, target: Order) -> tuple[int,
     }[source, target]
 
 
+LONG = 256  # numbers: a block of them and of where they go stay in L1
+
+
 @helper
 def swap_part(x, y, square, part, parts):
-    """y[g, b, p, a] = x[g, a, p, b], in squares of W x W that are transposed in registers."""
+    """y[g, b, p, a] = x[g, a, p, b], in squares of W x W that are transposed in registers, or where one of the two
+    is shorter than W (the colours of an image, say) number by number."""
     G, A, P, B = x.shape
-    blocks = (B + W - 1) // W
+    squares = A >= W and B >= W
+    block = W if squares else LONG
+    blocks = (B + block - 1) // block
     tasks = G * P * blocks
     for t in range(tasks * part // parts, tasks * (part + 1) // parts):
         g = t // (P * blocks)
         p = t // blocks % P
-        b0 = t % blocks * W
-        if B >= W and A >= W:
+        b0 = t % blocks * block
+        if squares:
             b = min(b0, B - W)  # the last squares are moved back and overlap others
-            for a0 in range(0, A, W):
-                a = min(a0, A - W)
-                turned = transposed(load(square, x, (g, a, p, b), (0, 1, 0, 0)))
-                store(turned, y, (g, b, p, a), (0, 1, 0, 0))
+            turn(x[g, :, p, b : b + W], y[g, b : b + W, p], square)
         else:
-            for b in range(b0, min(B, b0 + W)):
-                for a in range(A):
-                    y[g, b, p, a] = x[g, a, p, b]
+            count = min(block, B - b0)
+            source, target = x[g, :, p, b0 : b0 + count], y[g, b0 : b0 + count, p]
+            for a in range(A):
+                for b in range(count):
+                    target[b, a] = source[a, b]
 
 
 @kernel
 def swap(x, y, square):
     fork(swap_part, (x, y, square))
-
-
-SQUARE = Tile(W, 1)

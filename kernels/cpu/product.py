@@ -25,32 +25,47 @@ import numpy as np
 
 from minicnn.kernels.cpu.compiler import helper, kernel
 from minicnn.kernels.cpu.scratch import carve
-from minicnn.kernels.cpu.simd import Tile, W, at_least, load, plus, rank1, row, rows, store, width, zeros
+from minicnn.kernels.cpu.simd import (
+    Tile,
+    W,
+    at_least,
+    load,
+    plus,
+    rank1,
+    row,
+    rows,
+    store,
+    transposed,
+    width,
+    zeros,
+)
+from minicnn.kernels.cpu.squares import SQUARE, turn
 from minicnn.kernels.cpu.threads import fork, get_num_threads
 
 # ---- panels -----------------------------------------------------------------------------------------
 
 
 @helper
-def panels_part(w, panels, turn, part, parts):
+def panels_part(w, panels, turned, square, part, parts):
     """panels[block, k, j] = w[k, block*width + j], or of w transposed; zeros beyond the last column."""
     blocks, depth, block = panels.shape
-    columns = w.shape[0] if turn else w.shape[1]
-    groups = (depth + 15) // 16
+    columns = w.shape[0] if turned else w.shape[1]
+    groups = (depth + W - 1) // W
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
-        mb, k0 = task // groups, task % groups * 16
-        count = min(block, columns - mb * block)
-        k1 = min(depth, k0 + 16)
-        if turn:
-            for j in range(count):
-                line = w[mb * block + j, k0:k1]
-                for k in range(k1 - k0):
-                    panels[mb, k0 + k, j] = line[k]
+        mb, k0 = task // groups, task % groups * W
+        count, k1 = min(block, columns - mb * block), min(depth, k0 + W)
+        if turned and count >= W and depth >= W:
+            k = min(k0, depth - W)  # the last squares are moved back and overlap others
+            turn(w[mb * block : mb * block + count, k : k + W], panels[mb, k : k + W], square)
+        elif turned:
+            for k in range(k0, k1):
+                for j in range(count):
+                    panels[mb, k, j] = w[mb * block + j, k]
         else:
             for k in range(k0, k1):
-                line = w[k, mb * block : mb * block + count]
+                line, target = w[k, mb * block : mb * block + count], panels[mb, k]
                 for j in range(count):
-                    panels[mb, k, j] = line[j]
+                    target[j] = line[j]
         for k in range(k0, k1):
             for j in range(count, block):
                 panels[mb, k, j] = np.float32(0)
@@ -123,8 +138,8 @@ def product_part(a, panels, bias, y, low, accumulate, block, chunk, by_block, su
 
 
 @kernel
-def multiply(a, w, panels, turn, bias, y, low, accumulate, block, chunk, by_block, sums, tile, one):
-    fork(panels_part, (w, panels, turn))
+def multiply(a, w, panels, turn, bias, y, low, accumulate, block, chunk, by_block, sums, tile, one, square):
+    fork(panels_part, (w, panels, turn, square))
     fork(product_part, (a, panels, bias, y, low, accumulate, block, chunk, by_block, sums, tile, one))
 
 
@@ -192,28 +207,39 @@ def share(depth, step, part, parts):
 
 
 @helper
-def collect_part(sums, out, turn, part, parts):
-    """out = Σ over the first axis of sums, or its transpose, in squares of 16 x 16."""
+def collect_part(sums, out, turn, square, part, parts):
+    """out = Σ over the first axis of sums, or its transpose, in squares that are turned in registers: by single
+    numbers a column would be written of which each is 4 kB from the next, more than a set of the cache holds."""
     depth, columns = (out.shape[1], out.shape[0]) if turn else out.shape
-    across = (columns + 15) // 16
-    tasks = across * ((depth + 15) // 16)
+    across = (columns + W - 1) // W
+    tasks = across * ((depth + W - 1) // W)
     for task in range(tasks * part // parts, tasks * (part + 1) // parts):
-        k0, m0 = task // across * 16, task % across * 16
-        for k in range(k0, min(depth, k0 + 16)):
-            for m in range(m0, min(columns, m0 + 16)):
-                total = sums[0, k, m]
-                for owner in range(1, sums.shape[0]):
-                    total += sums[owner, k, m]
-                if turn:
-                    out[m, k] = total
-                else:
-                    out[k, m] = total
+        k0, m0 = task // across * W, task % across * W
+        if columns >= W and depth >= W:
+            k, m = min(k0, depth - W), min(m0, columns - W)
+            total = load(square, sums, (0, k, m), (0, 1, 0))
+            for owner in range(1, sums.shape[0]):
+                total = plus(total, sums, (owner, k, m), (0, 1, 0))
+            if turn:
+                store(transposed(total), out, (m, k), (1, 0))
+            else:
+                store(total, out, (k, m), (1, 0))
+        else:
+            for k in range(k0, min(depth, k0 + W)):
+                for m in range(m0, min(columns, m0 + W)):
+                    one = sums[0, k, m]
+                    for owner in range(1, sums.shape[0]):
+                        one += sums[owner, k, m]
+                    if turn:
+                        out[m, k] = one
+                    else:
+                        out[k, m] = one
 
 
 @kernel
-def multiply_gradient(a, dy, sums, out, turn, own, packs, tile, rest):
+def multiply_gradient(a, dy, sums, out, turn, own, packs, tile, rest, square):
     fork(gradient_part, (a, dy, sums, own, packs, tile, rest))
-    fork(collect_part, (sums, out, turn))
+    fork(collect_part, (sums, out, turn, square))
 
 
 # ---- what other modules call ------------------------------------------------------------------------
@@ -252,7 +278,7 @@ def product(
         shifts[: len(bias)] = bias
     low = np.float32(0 if relu else -np.inf)
     chunk = -(-depth // pieces)
-    multiply(a, w, panels, turn, shifts, y, low, accumulate, block, chunk, by_block, sums, tile, one)
+    multiply(a, w, panels, turn, shifts, y, low, accumulate, block, chunk, by_block, sums, tile, one, SQUARE)
 
 
 def product_gradient(a: np.ndarray, dy: np.ndarray, dw: np.ndarray) -> None:
@@ -268,7 +294,7 @@ def product_gradient(a: np.ndarray, dy: np.ndarray, dw: np.ndarray) -> None:
     sums, packs = carve(
         (threads if own else 1, depth, blocks * tile.width), (threads, blocks, ROWS_IN_L1, tile.width)
     )
-    multiply_gradient(a, dy, sums, dw, turn, own, packs, tile, rest)
+    multiply_gradient(a, dy, sums, dw, turn, own, packs, tile, rest, SQUARE)
 
 
 def gradient_tiles(columns: int, depth: int) -> tuple[Tile, Tile]:

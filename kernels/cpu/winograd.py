@@ -35,6 +35,7 @@ from minicnn.kernels.cpu.bands import check_arrays
 from minicnn.kernels.cpu.compiler import helper, kernel
 from minicnn.kernels.cpu.scratch import carve
 from minicnn.kernels.cpu.simd import Tile, W, plus, rank1, rows, store, width, zeros
+from minicnn.kernels.cpu.squares import SQUARE
 from minicnn.kernels.cpu.threads import fork, get_num_threads
 from minicnn.kernels.cpu.winograd_transforms import (
     FILTERS_AT_ONCE,
@@ -120,13 +121,13 @@ def convolve_own_part(
 @kernel
 def convolve(
     x, w, bias, y, pad, turn, low, accumulate, u, v, m, shape, outputs, at_once, count, packs, edges, betweens,
-    tile, col3, col6,
+    tile, col3, col6, square,
 ):  # fmt: skip
     _, room, channels = shape
     block = packs.shape[4]
     filters = (at_once // block, channels, block)
     if v.shape[0] > 1:
-        fork(filters_part, (w, u, turn, 0, filters, packs, betweens, col3))
+        fork(filters_part, (w, u, turn, 0, filters, packs, betweens, col3, square))
         fork(
             convolve_own_part,
             (x, u, bias, y, pad, low, accumulate, v, m, shape, outputs, count, edges, betweens, tile, col6),
@@ -134,7 +135,7 @@ def convolve(
         return
     size = y.shape[1:3]
     for o in range(0, outputs, at_once):
-        fork(filters_part, (w, u, turn, o, filters, packs, betweens, col3))
+        fork(filters_part, (w, u, turn, o, filters, packs, betweens, col3, square))
         shifts, here = bias[o : o + at_once], y[:, :, :, o : min(y.shape[3], o + at_once)]
         for t0 in range(0, count, room):
             t1 = min(count, t0 + room)
@@ -161,7 +162,24 @@ def filter_gradient_own_part(
 
 @kernel
 def filter_gradient(
-    x, dy, dw, pad, du, v, d, v_shape, d_shape, at_once, count, edges, betweens, packs, tile, col4, col6
+    x,
+    dy,
+    dw,
+    pad,
+    du,
+    v,
+    d,
+    v_shape,
+    d_shape,
+    at_once,
+    count,
+    edges,
+    betweens,
+    packs,
+    tile,
+    col4,
+    col6,
+    square,
 ):
     outputs = d_shape[0] * d_shape[2]
     if v.shape[0] > 1:
@@ -169,7 +187,7 @@ def filter_gradient(
             filter_gradient_own_part,
             (x, dy, pad, du, v, d, v_shape, d_shape, count, edges, betweens, tile, col4, col6),
         )
-        fork(filter_gradients_part, (du, dw, outputs, packs, betweens, col6))
+        fork(filter_gradients_part, (du, dw, outputs, packs, betweens, col6, square))
         return
     size, room = dy.shape[1:3], v_shape[1]
     for o in range(0, outputs, at_once):
@@ -179,7 +197,7 @@ def filter_gradient(
                 fork(patches_part, (x, v[0], t0, t1, size, pad, v_shape, edges, betweens, col6))
                 fork(gradients_part, (dy, d[0], t0, t1, d_shape, edges, betweens, col4))
             fork(product_gradients_part, (v[0], d[0], du[0], t1 - t0, v_shape, o, at_once, t0 == 0, tile))
-        fork(filter_gradients_part, (du, dw[o : o + at_once], at_once, packs, betweens, col6))
+        fork(filter_gradients_part, (du, dw[o : o + at_once], at_once, packs, betweens, col6, square))
 
 
 # ---- the plan: tile shape, chunk size, scratch ------------------------------------------------------
@@ -228,7 +246,7 @@ class Plan:
             (owners, 36, chunk * inputs),
             (owners, 36, chunk * (outputs if gradient else at_once)),
             (owners, 36, inputs * at_once) if gradient else (36, inputs * at_once),
-            (threads, 3, 3, FILTERS_AT_ONCE, block),
+            (threads, FILTERS_AT_ONCE, 3, 3, block),
             (threads, 6, 6, max(inputs, outputs)),
             (threads, 6, 6, self.step * W),
             (outputs,),
@@ -248,7 +266,7 @@ def _convolve(
     low = np.float32(0 if relu else -np.inf)
     convolve(
         x, w, plan.shifts, y, pad, turn, low, accumulate, plan.u, plan.v, plan.m, plan.v_shape, plan.outputs,
-        plan.at_once, plan.count, plan.packs, plan.edges, plan.betweens, plan.tile, plan.column(3), plan.column(6),
+        plan.at_once, plan.count, plan.packs, plan.edges, plan.betweens, plan.tile, plan.column(3), plan.column(6), SQUARE,
     )  # fmt: skip
 
 
@@ -280,7 +298,7 @@ def grad_weight(x: Floats, dy: Floats, dw: Floats, *, padding: Pair = (1, 1)) ->
     plan = Plan(dy.shape[:3], x.shape[3], dy.shape[3], GRADIENT_HEIGHTS, True)
     filter_gradient(
         x, dy, dw, padding, plan.u, plan.v, plan.m, plan.v_shape, plan.m_shape, plan.at_once, plan.count,
-        plan.edges, plan.betweens, plan.packs, plan.tile, plan.column(4), plan.column(6),
+        plan.edges, plan.betweens, plan.packs, plan.tile, plan.column(4), plan.column(6), SQUARE,
     )  # fmt: skip
 
 

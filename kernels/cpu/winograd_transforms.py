@@ -19,6 +19,7 @@ import numpy as np
 
 from minicnn.kernels.cpu.compiler import helper
 from minicnn.kernels.cpu.simd import at_least, linear, load, plus, store, width
+from minicnn.kernels.cpu.squares import turn
 from minicnn.kernels.cpu.winograd_matrices import FILTER_IN, FILTER_OUT, OUTPUT_IN, OUTPUT_OUT, PATCH_IN
 
 patch_in = linear(*PATCH_IN)
@@ -132,15 +133,15 @@ def outputs_part(m, bias, y, t0, t1, channels, low, accumulate, edges, betweens,
 
 
 @helper
-def filters_part(w, u, turn, first, shape, packs, betweens, column, part, parts):
+def filters_part(w, u, turned, first, shape, packs, betweens, column, square, part, parts):
     """u = G w Gᵀ for w (O, I, 3, 3), zero beyond its channels; its blocks are of outputs, its "tiles" the inputs.
 
-    first: the output channel where u begins. turn: of w turned by 180 degrees with its channels swapped, as
+    first: the output channel where u begins. turned: of w turned by 180 degrees with its channels swapped, as
     the input gradient needs it.
     Filters are laid out with their channels innermost first, FILTERS_AT_ONCE inputs of one block at a time.
     """
     blocks, inputs, block = shape
-    real_i, real_o = (w.shape[0], w.shape[1]) if turn else (w.shape[1], w.shape[0])
+    real_i, real_o = (w.shape[0], w.shape[1]) if turned else (w.shape[1], w.shape[0])
     pack = packs[part]
     groups = (inputs + FILTERS_AT_ONCE - 1) // FILTERS_AT_ONCE
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
@@ -150,25 +151,23 @@ def filters_part(w, u, turn, first, shape, packs, betweens, column, part, parts)
         ni, no = max(0, min(count, real_i - i0)), max(0, min(block, real_o - o0))
         if ni < count or no < block:
             pack[:] = np.float32(0)
-        if turn:
+        if turned:
             for i in range(ni):
-                for o in range(no):
-                    for a in range(3):
-                        for b in range(3):
-                            pack[2 - a, 2 - b, i, o] = w[i0 + i, o0 + o, a, b]
-        else:
-            for o in range(no):
-                for i in range(ni):
-                    for a in range(3):
-                        for b in range(3):
-                            pack[a, b, i, o] = w[o0 + o, i0 + i, a, b]
+                for a in range(3):
+                    for b in range(3):
+                        line, taps = pack[i, 2 - a, 2 - b], w[i0 + i, o0 : o0 + no, a, b]
+                        for o in range(no):
+                            line[o] = taps[o]
+        elif ni > 0 and no > 0:
+            filters = w.reshape(w.shape[0], 9 * w.shape[1])
+            turn(filters[o0 : o0 + no, 9 * i0 : 9 * (i0 + ni)], pack.reshape(9 * len(pack), block), square)
         for i in range(count):
             start = (ob * inputs + i0 + i) * block
-            to_planes(filter_in, column, pack[:, :, i], 0, block, betweens[part], u, start)
+            to_planes(filter_in, column, pack[i], 0, block, betweens[part], u, start)
 
 
 @helper
-def filter_gradients_part(du, dw, outputs, packs, betweens, column, part, parts):
+def filter_gradients_part(du, dw, outputs, packs, betweens, column, square, part, parts):
     """dw[:, i] = Gᵀ du G for dw (O, I, 3, 3), du (owners, 36, I * outputs) summed over its first axis."""
     real_o, inputs = dw.shape[:2]
     pack = packs[part]
@@ -185,10 +184,10 @@ def filter_gradients_part(du, dw, outputs, packs, betweens, column, part, parts)
                     total, more = du[0, plane, start : start + block], du[owner, plane, start : start + block]
                     for o in range(block):
                         total[o] += more[o]
-            dst = pack[:, :, i]
-            from_planes(filter_out, column, du[0], start, betweens[part], None, dst, 3, NO_LEAST, False)
-        for o in range(no):
-            for i in range(ni):
-                for a in range(3):
-                    for b in range(3):
-                        dw[o0 + o, i0 + i, a, b] = pack[a, b, i, o]
+            from_planes(filter_out, column, du[0], start, betweens[part], None, pack[i], 3, NO_LEAST, False)
+        filters = dw.reshape(real_o, 9 * inputs)
+        turn(
+            pack.reshape(9 * len(pack), block)[: 9 * ni, :no],
+            filters[o0 : o0 + no, 9 * i0 : 9 * (i0 + ni)],
+            square,
+        )
