@@ -57,18 +57,24 @@ def panels_part(w, panels, first, step, turn, part, parts):
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
         mb, c0 = task // groups, task % groups * CHANNELS_AT_ONCE
         count, c1 = min(block, outputs - mb * block), min(inputs, c0 + CHANNELS_AT_ONCE)
-        for c in range(c0, c1):
-            for k in range(kernel_rows):
-                for m in range(kernel_cols):
-                    line, r, s = panels[mb, k, m * inputs + c], first[0] + k * step[0], first[1] + m * step[1]
-                    if turn:
-                        taps = w[c, mb * block : mb * block + count, r, s]
-                    else:
-                        taps = w[mb * block : mb * block + count, c, r, s]
-                    for j in range(count):
-                        line[j] = taps[j]
-                    for j in range(count, block):
-                        line[j] = np.float32(0)
+        for j0 in range(0, count, W):
+            here = min(count, j0 + W) - j0  # filters that are read at a time: they lie in a few sets of L1
+            o = mb * block + j0
+            for c in range(c0, c1):
+                for k in range(kernel_rows):
+                    for m in range(kernel_cols):
+                        r, s = first[0] + k * step[0], first[1] + m * step[1]
+                        taps = w[c, o : o + here, r, s] if turn else w[o : o + here, c, r, s]
+                        line = panels[mb, k, m * inputs + c, j0 : j0 + here]
+                        for j in range(here):
+                            line[j] = taps[j]
+        if count < block:
+            for c in range(c0, c1):
+                for k in range(kernel_rows):
+                    for m in range(kernel_cols):
+                        line = panels[mb, k, m * inputs + c]
+                        for j in range(count, block):
+                            line[j] = np.float32(0)
 
 
 @helper
@@ -167,13 +173,16 @@ CHUNK_BYTES = 1 << 18  # of a panel: a quarter of L2
 
 
 def best_tile(pixels: int, channels: int) -> Tile:
-    """The tile that needs the fewest cycles for a row: two multiply-adds or two loads in each, four at least."""
+    """The tile that needs the fewest cycles for a row.
+
+    In a cycle two multiply-adds or two loads; the panel's run comes from L2, a vector in a good two cycles.
+    """
     vectors = -(-channels // W)
 
     def cycles(shape: Pair) -> float:
         height, cols = shape
         tiles = -(-pixels // height) * -(-vectors // cols)
-        return tiles * max(height * cols / 2, (height + cols) / 2, 4)
+        return tiles * max(height * cols / 2, (height + cols) / 2, 2.3 * cols, 4)
 
     return Tile(*min((shape for shape in TILES if shape[0] <= pixels), key=cycles))
 
