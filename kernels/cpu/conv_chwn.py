@@ -13,8 +13,22 @@ or the batch, the last one is moved back and computes some results twice, with t
 
 from __future__ import annotations
 
+import numpy as np
+
 from minicnn.kernels.cpu.compiler import helper, kernel
-from minicnn.kernels.cpu.simd import W, column, dots, load, rank1, relu, rows, store, store_sums, width, zeros
+from minicnn.kernels.cpu.simd import (
+    W,
+    at_least,
+    column,
+    dots,
+    load,
+    rank1,
+    rows,
+    store,
+    store_sums,
+    width,
+    zeros,
+)
 from minicnn.kernels.cpu.threads import fork
 
 
@@ -50,7 +64,7 @@ def forward_part(x, w, b, y, stride, dilation, before, rectify, tile, part, part
                             v = left + s * dilation[1]
                             acc = rank1(acc, w, (o, c, r, s), (1, 0, 0, 0), x, (c, h, v, n))
                 if rectify:
-                    acc = relu(acc)
+                    acc = at_least(acc, np.float32(0))
                 store(acc, y, (o, p, q, n), (1, 0, 0, 0))
 
 

@@ -10,8 +10,10 @@ every row, take four times as long.
 
 from __future__ import annotations
 
+import numpy as np
+
 from minicnn.kernels.cpu.compiler import helper, kernel
-from minicnn.kernels.cpu.simd import column, load, rank1, relu, rows, store, width, zeros
+from minicnn.kernels.cpu.simd import at_least, column, load, rank1, rows, store, width, zeros
 from minicnn.kernels.cpu.threads import fork
 
 ROWS, TILES = 128, 96  # of w in one block of the input gradient: 6 x 96 columns, 2.3 kB of each row
@@ -44,7 +46,7 @@ def forward_part(x, w, b, y, rectify, tile, part, parts):
         for k in range(x.shape[0]):
             acc = rank1(acc, w, (o, k), (1, 0), x, (k, n))
         if rectify:
-            acc = relu(acc)
+            acc = at_least(acc, np.float32(0))
         store(acc, y, (o, n), (1, 0))
 
 

@@ -51,7 +51,6 @@ __all__ = [
     "load",
     "plus",
     "rank1",
-    "relu",
     "row",
     "rows",
     "store",
@@ -177,21 +176,6 @@ def dots(typing: Any, acc: TileType, a: Any, ia: Any, da: Any, b: Any, ib: Any, 
         return tile
 
     return acc(acc, a, ia, da, b, ib, db), generate
-
-
-@intrinsic
-def relu(typing: Any, tile: TileType) -> Any:
-    """max(tile, 0), with NaN staying NaN as in np.maximum."""
-
-    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        out, zero = args[0], ir.Constant(VECTOR, [0.0] * LANES)
-        for k in range(tile.rows * tile.cols):
-            vector = builder.extract_value(out, k)
-            negative = builder.fcmp_ordered("<", vector, zero)  # false for NaN
-            out = builder.insert_value(out, builder.select(negative, zero, vector), k)
-        return out
-
-    return tile(tile), generate
 
 
 def linear(*matrices: np.ndarray) -> Callable[..., Any]:

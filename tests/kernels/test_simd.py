@@ -9,12 +9,12 @@ from minicnn.kernels.cpu.compiler import FLAGS
 from minicnn.kernels.cpu.simd import (
     Tile,
     W,
+    at_least,
     column,
     dots,
     linear,
     load,
     rank1,
-    relu,
     row,
     store,
     store_sums,
@@ -42,7 +42,7 @@ def use_fillings(a, y, tile):
     store(load(tile, a, (0, 0), (1, 0)), y, (0, 0, 0), (0, 1, 0))
     store(column(tile, a, (0, 0), (1, 0)), y, (1, 0, 0), (0, 1, 0))
     store(row(tile, a, (1, 0)), y, (2, 0, 0), (0, 1, 0))
-    store(relu(load(tile, a, (0, 0), (1, 0))), y, (3, 0, 0), (0, 1, 0))
+    store(at_least(load(tile, a, (0, 0), (1, 0)), np.float32(0)), y, (3, 0, 0), (0, 1, 0))
 
 
 @compiled
