@@ -209,7 +209,7 @@ def gradcheck(
 def doctor(
     model: Annotated[str, typer.Option(help="The network; `minicnn models` lists them.")] = "lenet5",
     data: Annotated[
-        str, typer.Option(help="The data set; `minicnn data list` lists them.")
+        str, typer.Option(help="A data set by name, or your own, as for train.")
     ] = "fashion-mnist-mini",
     lr: Annotated[
         float | None, typer.Option(help="The learning rate to judge.", show_default="the optimizer's own")
@@ -256,7 +256,9 @@ def sweep(
     optimizer: Annotated[str, typer.Option(help="One, or several with commas between.")] = "adam",
     batch_size: Annotated[str, typer.Option(help="Likewise.")] = "64",
     model: Annotated[str, typer.Option(help="The network.")] = "lenet5",
-    data: Annotated[str, typer.Option(help="The data set.")] = "fashion-mnist-mini",
+    data: Annotated[
+        str, typer.Option(help="A data set by name, or your own, as for train.")
+    ] = "fashion-mnist-mini",
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 3,
     schedule: Annotated[str, typer.Option(help="As for train.")] = "one-cycle",
     trials: Annotated[int, typer.Option(help="Settings to try; with lists alone, all of them.")] = 10,

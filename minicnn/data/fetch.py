@@ -136,9 +136,10 @@ def _fetch_file(source: Source, file: IdxFile, target: Path, quiet: bool) -> Non
             os.replace(_part(target), target)
             return
     lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
+    kept = " (what has come is kept)" if _part(target).exists() else ""
     raise DataError(
         f"{file.name}.gz could not be fetched:\n{lines}\n"
-        f"Try again later (what has come is kept), or get it elsewhere (SHA-256 {file.sha256}) and run "
+        f"Try again later{kept}, or get it elsewhere (SHA-256 {file.sha256}) and run "
         f"`minicnn data import {source.name} FOLDER`"
     )
 
