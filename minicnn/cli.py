@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from minicnn.cli_data import DataDir, data_app
 from minicnn.errors import ConfigError, MinicnnError
 
 if TYPE_CHECKING:
@@ -22,18 +24,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(
-    help="Data sets: what is there, what is in them, and how to get more.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(data_app, name="data")
 weights_app = typer.Typer(help="Weights files: what is in them.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(weights_app, name="weights")
 
-DataDir = Annotated[
-    Path | None, typer.Option(help="A folder to look for data sets in, before the usual places.")
-]
 RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, as minicnn train leaves it.")]
 
 
@@ -120,7 +114,18 @@ def train(
 
 
 def _print_result(result: RunResult) -> None:
-    print(f"test accuracy: {result.test.accuracy:.1%}")
+    from minicnn.train.balance import of_unequal_size
+
+    test = result.test
+    print(f"test accuracy: {test.accuracy:.1%}")
+    if of_unequal_size(test.per_class.support):
+        recall = test.per_class.recall
+        least = min((number for number in range(len(recall)) if recall[number] >= 0), key=recall.__getitem__)
+        name = result.folder.read_config()["class_names"][least]
+        print(
+            f"balanced accuracy (the mean recall of the classes): {test.balanced_accuracy:.1%}; "
+            f"the least recall: {recall[least]:.1%}, of {name}"
+        )
     print(
         f"weights of epoch {result.best_epoch}, figures and settings are in {result.folder.path} "
         "(look at predictions.png first)"
@@ -204,7 +209,7 @@ def gradcheck(
 def doctor(
     model: Annotated[str, typer.Option(help="The network; `minicnn models` lists them.")] = "lenet5",
     data: Annotated[
-        str, typer.Option(help="The data set; `minicnn data list` lists them.")
+        str, typer.Option(help="A data set by name, or your own, as for train.")
     ] = "fashion-mnist-mini",
     lr: Annotated[
         float | None, typer.Option(help="The learning rate to judge.", show_default="the optimizer's own")
@@ -251,7 +256,9 @@ def sweep(
     optimizer: Annotated[str, typer.Option(help="One, or several with commas between.")] = "adam",
     batch_size: Annotated[str, typer.Option(help="Likewise.")] = "64",
     model: Annotated[str, typer.Option(help="The network.")] = "lenet5",
-    data: Annotated[str, typer.Option(help="The data set.")] = "fashion-mnist-mini",
+    data: Annotated[
+        str, typer.Option(help="A data set by name, or your own, as for train.")
+    ] = "fashion-mnist-mini",
     epochs: Annotated[int, typer.Option(help="Of each training.")] = 3,
     schedule: Annotated[str, typer.Option(help="As for train.")] = "one-cycle",
     trials: Annotated[int, typer.Option(help="Settings to try; with lists alone, all of them.")] = 10,
@@ -303,14 +310,6 @@ def devices() -> None:
     print("\n".join(capabilities()))
 
 
-@data_app.command("list")
-def data_list(data_dir: DataDir = None) -> None:
-    """List the data sets. It says where they were found, and how to get the others."""
-    from minicnn.data import describe
-
-    print(describe(data_dir))
-
-
 @weights_app.command("show")
 def weights_show(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A .safetensors, .npz or PyTorch .pth file.")],
@@ -321,64 +320,34 @@ def weights_show(
     print(describe(file))
 
 
-@data_app.command("info")
-def data_info(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME_OR_FOLDER", help="A data set's name, a folder, a .csv or an .npz.")
-    ],
-    sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet into this PNG file.")] = None,
-    data_dir: DataDir = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-) -> None:
-    """Look into a data set. It counts the classes, and names copies, damaged files and other trouble."""
-    from minicnn.data import report
-
-    found = report(name, data_dir)
-    print(json.dumps(found.to_dict(), ensure_ascii=False) if as_json else found)
-    if sheet is not None:
-        from minicnn.plots import contact_sheet
-
-        contact_sheet(found.thumbnails, found.labels, found.class_names).savefig(sheet, format="png", dpi=110)
-
-
-@data_app.command("fetch")
-def data_fetch(
-    name: Annotated[str, typer.Argument(help="A data set; `minicnn data list` lists them.")],
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where to keep it.", show_default="the user's cache")
-    ] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
-) -> None:
-    """Download a data set. It is checked, and a download that was cut goes on where it stopped."""
-    from minicnn.data.fetch import fetch
-
-    print(f"{name} is in {fetch(name, data_dir, quiet=quiet)}")
-
-
-@data_app.command("import")
-def data_import(
-    name: Annotated[str, typer.Argument(help="A data set; `minicnn data list` lists them.")],
-    path: Annotated[Path, typer.Argument(help="The folder (or the file) that holds its files.")],
-    data_dir: Annotated[
-        Path | None, typer.Option(help="Where to keep it.", show_default="the user's cache")
-    ] = None,
-) -> None:
-    """Take in a data set that you have as files. They are checked and copied."""
-    from minicnn.data.fetch import import_files
-
-    print(f"{name} is in {import_files(name, path, data_dir)}")
-
-
 def main() -> None:
     """Run the command; an error of minicnn's, or a failing disk, becomes one line and exit status 1."""
+    # Pillow's word on pictures that are too large; minicnn refuses them, with a message of its own.
+    warnings.filterwarnings("ignore", message=r"Image size \(\d+ pixels\) exceeds limit")
+    warnings.showwarning = _as_note
     try:
         app(prog_name="minicnn")
     except MinicnnError as error:
         print(f"error: {error}", *getattr(error, "__notes__", ()), sep="\n  ", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_of_the_system(error)}", file=sys.stderr)
         sys.exit(1)
+
+
+def _as_note(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+    """A warning without its place in the code, which says nothing to who typed a command."""
+    kind = "note" if category is UserWarning else category.__name__
+    print(f"{kind}: {message}", file=sys.stderr)
+
+
+def _of_the_system(error: OSError) -> str:
+    """What a disk or the system refused, to which file, and for a full disk what to do."""
+    if error.strerror is None:
+        return str(error)
+    file = f": {error.filename}" if error.filename else ""
+    advice = "; make room and try again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return f"{error.strerror}{file}{advice}"
 
 
 def _refuse_settings(context: typer.Context, *allowed: str) -> None:

@@ -1,4 +1,4 @@
-"""Draws docs/images/transforms.png: every transform on one picture, four draws of each.
+"""Draws docs/images/transforms.png: every transform on one picture, six draws of each.
 
 python scripts/make_transform_pictures.py
 """
@@ -19,9 +19,9 @@ COLUMNS = 6
 
 
 def pictures() -> np.ndarray:
-    """One shirt in colours of its own, and a boot to mix it with, uint8 (2, 3, 56, 56)."""
+    """A boot in colours of its own, and a shirt to mix it with, uint8 (2, 3, 56, 56). The boot shows what a flip does."""
     mini = data.load("fashion-mnist-mini").train
-    chosen = [np.flatnonzero(mini.labels == label)[3] for label in (6, 9)]
+    chosen = [np.flatnonzero(mini.labels == label)[3] for label in (9, 6)]
     grey = T.resize(mini.images[chosen], (56, 56)).astype(np.float32)
     tint = np.array([[1.0, 0.65, 0.3], [0.35, 0.7, 1.0]], np.float32)
     ramp = np.linspace(0.75, 1.0, 56, dtype=np.float32)[None, None, :, None]  # up and down differ
@@ -48,6 +48,7 @@ def main() -> None:
         ("RandomErasing(1.0)", T.RandomErasing(1.0)),
         ("Mixup(2, alpha=1)", T.Mixup(2, alpha=1.0)),
         ("CutMix(2)", T.CutMix(2)),
+        ("Normalize(mean, std), darkest to brightest", T.Normalize.from_training_images(pair)),
     ]
     figure = new_picture(9.5, 1.05 * len(rows))
     grid = figure.subplots(len(rows), COLUMNS + 1)

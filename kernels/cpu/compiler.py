@@ -43,9 +43,12 @@ FLAGS = {"reassoc", "contract", "nsz", "arcp"}
 def kernel(function: Callable) -> Any:
     """Compile for the CPU: no GIL, no bounds checks (callers check shapes), kept on disk."""
     with _cache_folder(function.__module__) as writable:
-        return numba.njit(cache=writable, fastmath=FLAGS, boundscheck=False, nogil=True, error_model="numpy")(
-            function
-        )
+        dispatcher = numba.njit(
+            cache=writable, fastmath=FLAGS, boundscheck=False, nogil=True, error_model="numpy"
+        )(function)
+    if writable:
+        _compile_on_a_full_disk_too(dispatcher)
+    return dispatcher
 
 
 def helper(function: Callable) -> Any:
@@ -159,6 +162,33 @@ def _is_writable(folder: Path) -> bool:
         print(f"minicnn: {folder} cannot be written: kernels are compiled anew each time", file=sys.stderr)
         return False
     return True
+
+
+def _compile_on_a_full_disk_too(dispatcher: Any) -> None:
+    """The kernel is compiled before it is saved: where saving fails, it is compiled anew in the next process.
+
+    Numba would raise, and a full disk of the cache would end a training that needs nothing from it.
+    """
+    cache = getattr(dispatcher, "_cache", None)
+    save = getattr(cache, "save_overload", None)
+    if cache is None or save is None:  # another Numba
+        return
+
+    def save_or_say(signature: Any, compiled: Any) -> None:
+        try:
+            save(signature, compiled)
+        except OSError as error:
+            _say_unsaved(error.strerror or str(error))
+
+    cache.save_overload = save_or_say
+
+
+@lru_cache  # so that it is said once, not for every kernel
+def _say_unsaved(reason: str) -> None:
+    print(
+        f"minicnn: {cache_root()} cannot be written ({reason}): kernels are compiled anew each time",
+        file=sys.stderr,
+    )
 
 
 class _Announcer(event.Listener):

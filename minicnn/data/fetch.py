@@ -73,14 +73,22 @@ def import_files(
         folder.mkdir(parents=True, exist_ok=True)
         for file, origin in found:
             target = folder / (file.name + (".gz" if origin.suffix == ".gz" else ""))
-            part = _part(target)
-            with origin.open("rb") as read, part.open("wb") as write:
-                while chunk := read.read(_CHUNK):
-                    write.write(chunk)
-            os.replace(part, target)
+            _copy_file(origin, target)
     except OSError as error:
-        raise DataError(f"cannot copy {name} into {folder}: {error}") from error
+        raise _disk_error(error, folder, "import again") from error
     return folder
+
+
+def _copy_file(origin: Path, target: Path) -> None:
+    """Under its name only when it is whole; what was written of it is removed when that fails."""
+    try:
+        with origin.open("rb") as read, _part(target).open("wb") as write:
+            while chunk := read.read(_CHUNK):
+                write.write(chunk)
+        os.replace(_part(target), target)
+    except OSError:
+        _part(target).unlink(missing_ok=True)
+        raise
 
 
 def _source(name: str) -> Source:
@@ -120,7 +128,7 @@ def _fetch_file(source: Source, file: IdxFile, target: Path, quiet: bool) -> Non
                 problems.append(f"{url}: {problem}")
                 continue
             except OSError as error:
-                raise _disk_error(error, target) from error
+                raise _disk_error(error, target, "fetch again, it goes on where it stopped") from error
             if wrong := _is_wrong(_part(target), source, file):
                 _part(target).unlink(missing_ok=True)
                 problems.append(f"{url}: {wrong}")
@@ -128,9 +136,10 @@ def _fetch_file(source: Source, file: IdxFile, target: Path, quiet: bool) -> Non
             os.replace(_part(target), target)
             return
     lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
+    kept = " (what has come is kept)" if _part(target).exists() else ""
     raise DataError(
         f"{file.name}.gz could not be fetched:\n{lines}\n"
-        f"Try again later (what has come is kept), or get it elsewhere (SHA-256 {file.sha256}) and run "
+        f"Try again later{kept}, or get it elsewhere (SHA-256 {file.sha256}) and run "
         f"`minicnn data import {source.name} FOLDER`"
     )
 
@@ -219,9 +228,7 @@ def _part(target: Path) -> Path:
     return target.with_name(f".{target.name}.part")
 
 
-def _disk_error(error: OSError, target: Path) -> DataError:
+def _disk_error(error: OSError, target: Path, then: str) -> DataError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
-            f"the disk is full: {target} could not be written; make room and fetch again, it goes on where it stopped"
-        )
+        return DataError(f"the disk is full: {target} could not be written; make room and {then}")
     return DataError(f"{target} cannot be written: {error}")

@@ -27,10 +27,12 @@ PARTS = {
 class ImageFiles:
     """Image files and their classes.
 
+    source: the folder or the table that names them; root: the folder that they are looked for from.
     labels (N,): class numbers.  parts (N,): "train", "validation" or "test", or "" where the source does not
     say.  notes: what was left out, and what looks odd, in sentences.  bad: files and folders that cannot be read.
     """
 
+    source: Path
     root: Path
     paths: tuple[Path, ...]
     labels: np.ndarray
@@ -48,18 +50,22 @@ class ImageFiles:
 
 
 def image_files(
-    root: Path, found: Sequence[tuple[str, str, Path]], notes: Sequence[str], bad: Sequence[BadFile]
+    source: Path, found: Sequence[tuple[str, str, Path]], notes: Sequence[str], bad: Sequence[BadFile]
 ) -> ImageFiles:
-    """From (part, class, file) of every image; classes are numbered in the order of their names."""
+    """From (part, class, file) of every image; classes are numbered in the order of their names.
+
+    source: the folder or the table that names them. Raises DataError when all are of one class.
+    """
     names = sorted({name for _, name, _ in found})
     if len(names) < 2:
+        what = "each in a folder of its own" if source.is_dir() else "in its column of labels"
         raise DataError(
-            f"{root} holds images of one class only, {names[0]!r}: a classifier needs at least two, "
-            "each in a folder of its own"
+            f"{source} has images of one class only, {names[0]!r}: a classifier needs at least two, {what}"
         )
     numbers = {name: number for number, name in enumerate(names)}
     return ImageFiles(
-        root=root,
+        source=source,
+        root=source if source.is_dir() else source.parent,
         paths=tuple(path for _, _, path in found),
         labels=np.array([numbers[name] for _, name, _ in found], np.int64),
         class_names=tuple(names),

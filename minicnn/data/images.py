@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,17 +28,19 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: in
     of the right size keeps its pixels exactly. A JPEG more than twice as large as needed is decoded at a
     half, a quarter or an eighth of its size, which the format can do without the rest.
 
-    Raises DataError, naming the file, when it is missing, of none of the FORMATS, an animation, damaged,
-    cut short, or has more pixels than Pillow's limit (PIL.Image.MAX_IMAGE_PIXELS; found out before
+    Raises DataError, naming the file, when it is missing, no file (a folder, a pipe), of none of the FORMATS, an
+    animation, damaged, cut short, or has more pixels than Pillow's limit (PIL.Image.MAX_IMAGE_PIXELS; found out before
     they are decoded).
     """
     from PIL import Image, UnidentifiedImageError
+    from PIL.Image import DecompressionBombError
 
     if channels not in _PILLOW_MODE:
         raise ConfigError(f"an image can be read with 1 channel (grey) or 3 (RGB), got {channels}")
     path = Path(path)
     height, width = size
     try:
+        _check_is_file(path)
         with Image.open(path, formats=FORMATS) as file:
             _check_pixels(file, path)
             _check_still(file, path)
@@ -49,11 +53,24 @@ def read_image(path: str | os.PathLike[str], size: tuple[int, int], channels: in
         raise DataError(f"image file {path} does not exist") from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path} {_what_is_it(path)}: expected {_formats()}") from error
+    except DecompressionBombError as error:  # Pillow's own refusal, from twice its limit on
+        count = re.search(r"\d+", str(error))
+        raise DataError(_too_large(path, f"{int(count[0]):,}" if count else "far too many")) from error
     except Exception as error:  # a damaged file makes Pillow raise nearly anything, SyntaxError too
+        if isinstance(error, OSError) and error.errno is not None:  # the system's refusal, not Pillow's
+            raise DataError(f"image file {path} cannot be read: {error.strerror}") from error
         raise DataError(
             f"image file {path} cannot be read, it may be damaged or cut short: {error}"
         ) from error
     return np.array(pixels.reshape(height, width, channels).transpose(2, 0, 1), order="C")
+
+
+def _check_is_file(path: Path) -> None:
+    """Opening a named pipe would wait for ever for somebody to write into it."""
+    kind = stat.S_IFMT(path.stat().st_mode)
+    if kind != stat.S_IFREG:
+        found = "a folder" if kind == stat.S_IFDIR else "a pipe, a device or a socket"
+        raise DataError(f"image file {path} is {found}: expected {_formats()}")
 
 
 def _check_pixels(image: Image, path: Path) -> None:
@@ -61,10 +78,16 @@ def _check_pixels(image: Image, path: Path) -> None:
 
     width, height = image.size
     if MAX_IMAGE_PIXELS is not None and width * height > MAX_IMAGE_PIXELS:
-        raise DataError(
-            f"image file {path} has {width} x {height} pixels, more than the limit of {MAX_IMAGE_PIXELS:,} "
-            "(PIL.Image.MAX_IMAGE_PIXELS); make it smaller"
-        )
+        raise DataError(_too_large(path, f"{width} x {height}"))
+
+
+def _too_large(path: Path, size: str) -> str:
+    from PIL.Image import MAX_IMAGE_PIXELS
+
+    return (
+        f"image file {path} has {size} pixels, more than the limit of {MAX_IMAGE_PIXELS:,} "
+        "(PIL.Image.MAX_IMAGE_PIXELS); make it smaller"
+    )
 
 
 def _check_still(image: Image, path: Path) -> None:

@@ -96,7 +96,7 @@ def _from_files(files: ImageFiles, input_shape: InputShape | None, on_bad_file: 
         notes.append(f"no image of {', '.join(lost)} can be read: left out of the classes")
     if len(names) < 2:
         raise DataError(
-            f"only images of {names[0]!r} can be read in {files.root}: a classifier needs two classes"
+            f"only images of {names[0]!r} can be read in {files.source}: a classifier needs two classes"
         )
     return kept, labels, names, files.parts[good], notes, bad
 

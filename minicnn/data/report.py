@@ -29,6 +29,11 @@ UNEQUAL = 3  # times as many images in the largest class as in the smallest: --b
 _SHOWN = 10
 
 
+def shortened(name: str, longest: int = 40) -> str:
+    """A class name for a table of the terminal."""
+    return name if len(name) <= longest else name[: longest - 1] + "…"
+
+
 @dataclass
 class DataReport:
     """Counts, sizes and warnings of a data set; `str(report)` is the page that `minicnn data info` prints.
@@ -48,14 +53,15 @@ class DataReport:
     labels: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __str__(self) -> str:
-        width = max(len("class"), *map(len, self.class_names))
+        names = [shortened(name) for name in self.class_names]
+        width = max(len("class"), *map(len, names))
         parts = list(self.class_counts)
         lines = [
             f"{self.name}: {self.images:,} images of {len(self.class_names)} classes, {self.sizes}, {self.kinds}",
             "",
             f"{'class':<{width}}" + "".join(f"  {part:>10}" for part in parts),
         ]
-        for number, name in enumerate(self.class_names):
+        for number, name in enumerate(names):
             counts = "".join(f"  {self.class_counts[part][number]:>10,}" for part in parts)
             lines.append(f"{name:<{width}}{counts}")
         if self.warnings or self.bad:
@@ -206,9 +212,10 @@ def _about_counts(counts: dict[str, list[int]], names: tuple[str, ...]) -> list[
     if training is None:
         return []
     warnings = []
-    few = [f"{name} ({count})" for name, count in zip(names, training) if count < FEW]
+    few = [f"{shortened(name)} ({count})" for name, count in zip(names, training) if count < FEW]
     if few:
-        warnings.append(f"few images of {', '.join(few[:_SHOWN])}: {FEW} and more are better")
+        more = f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""
+        warnings.append(f"few images of {', '.join(few[:_SHOWN])}{more}: {FEW} and more are better")
     if min(training) and max(training) >= UNEQUAL * min(training):
         warnings.append(
             f"classes of unequal size, from {min(training):,} to {max(training):,} images: try --balance weights"

@@ -64,7 +64,7 @@ def read_table(path: str | os.PathLike[str]) -> ImageFiles:
             f"none of the {len(found)} files in {path} exists; the first is {next(iter(found), '-')}"
         )
     notes = [f"{repeated} line(s) of {path.name} name a file again"] if repeated else []
-    return image_files(path.parent, there, notes, bad)
+    return image_files(path, there, notes, bad)
 
 
 def _rows(path: Path) -> list[list[str]]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from minicnn.errors import DataError
-from minicnn.plots.style import GREY, Picture, new_picture
+from minicnn.plots.style import GREY, Picture, cut, new_picture
 
 # Okabe & Ito's colours, then the same ones dashed.
 _COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC3311", "#56B4E9", "#CC79A7", "#000000")
@@ -31,14 +31,11 @@ def class_curves(precision_recall: Mapping[str, Curve], roc: Mapping[str, Curve]
         for number, (name, (across, up, area)) in enumerate(curves.items()):
             dashed = "-" if number < len(_COLORS) else "--"
             color = _COLORS[number % len(_COLORS)]
-            axes.plot(across, up, dashed, color=color, linewidth=1.5, label=f"{_cut(name)} {area:.3f}")
+            # The space: matplotlib leaves out of the legend what begins with "_".
+            axes.plot(across, up, dashed, color=color, linewidth=1.5, label=f" {cut(name, 18)} {area:.3f}")
         axes.set(xlabel=x, ylabel=y, title=title, xlim=(-0.01, 1.01), ylim=(-0.01, 1.02))
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(fontsize=8, loc="lower left" if axes is left else "lower right")
     right.plot([0, 1], [0, 1], ":", color=GREY, linewidth=1)
     return figure
-
-
-def _cut(name: str, longest: int = 18) -> str:
-    return name if len(name) <= longest else name[: longest - 1] + "…"

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.ticker import PercentFormatter
 
 from minicnn.errors import ShapeError
-from minicnn.plots.style import Picture, new_picture
+from minicnn.plots.style import Picture, cut, new_picture
 
 
 def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str] | None = None) -> Picture:
@@ -20,12 +20,15 @@ def confusion_matrix(confusion: np.ndarray, class_names: Sequence[str] | None = 
     classes = len(confusion) if confusion.ndim else 0
     if classes == 0 or confusion.shape != (classes, classes):
         raise ShapeError(f"a confusion matrix is square, (K, K), got {confusion.shape}")
-    names = [str(i) for i in range(classes)] if class_names is None else list(class_names)
+    names = (
+        [str(i) for i in range(classes)] if class_names is None else [cut(name, 24) for name in class_names]
+    )
     if len(names) != classes:
         raise ShapeError(f"{len(names)} class names for {classes} classes")
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     side = max(3.2, 2.2 + 0.52 * classes)
     figure = new_picture(side + 0.9, side)
+    figure.set_layout_engine("compressed")  # squares: constrained layout would push the names over the edge
     axes = figure.subplots()
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axes.set(xlabel="predicted", ylabel="true", xticks=range(classes), yticks=range(classes))

@@ -8,7 +8,7 @@ import numpy as np
 
 from minicnn.errors import ShapeError
 from minicnn.plots.images import show_image
-from minicnn.plots.style import Picture, new_picture
+from minicnn.plots.style import Picture, cut, new_picture
 
 
 def contact_sheet(images: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Picture:
@@ -26,9 +26,7 @@ def contact_sheet(images: np.ndarray, labels: np.ndarray, class_names: Sequence[
         axes.spines[:].set_visible(False)
     for line, members in zip(grid, rows):
         name = class_names[labels[members[0]]]
-        line[0].set_ylabel(
-            name if len(name) <= 18 else name[:17] + "…", rotation=0, ha="right", va="center", fontsize=9
-        )
+        line[0].set_ylabel(cut(name, 18), rotation=0, ha="right", va="center", fontsize=9)
         for axes, member in zip(line, members):
             show_image(axes, images[member])
     return figure

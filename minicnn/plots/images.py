@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from minicnn.errors import ShapeError
-from minicnn.plots.style import GREEN, RED, Picture, new_picture
+from minicnn.plots.style import GREEN, RED, Picture, cut, new_picture
 
 
 def predictions(
@@ -36,7 +36,9 @@ def predictions(
     if len(images) == 0:
         raise ShapeError("there is no image to show")
     classes = probabilities.shape[1]
-    names = [str(i) for i in range(classes)] if class_names is None else [_cut(name) for name in class_names]
+    names = (
+        [str(i) for i in range(classes)] if class_names is None else [cut(name, 15) for name in class_names]
+    )
     if len(names) != classes:
         raise ShapeError(f"{len(names)} class names for {classes} classes")
     predicted = probabilities.argmax(axis=1)
@@ -116,11 +118,6 @@ def _choose(labels: np.ndarray, probabilities: np.ndarray, count: int) -> list[i
     right = [index for index in range(len(labels)) if not wrong[index]]
     take = min(len(mistakes), max(count // 2, count - len(right)))
     return mistakes[:take] + right[: count - take]
-
-
-def _cut(name: str, longest: int = 15) -> str:
-    """A class name that fits over a picture."""
-    return name if len(name) <= longest else name[: longest - 1] + "…"
 
 
 def show_image(axes: object, image: np.ndarray) -> None:

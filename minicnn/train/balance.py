@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from minicnn.data import OverSampler, UnderSampler, class_weights
+from minicnn.data.report import UNEQUAL
 from minicnn.data.samplers import Sampler
 from minicnn.errors import ConfigError, nearest
 from minicnn.losses import CrossEntropyLoss, FocalLoss, Loss, SoftCrossEntropyLoss
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from minicnn.train.trainer import Trainer
 
 BALANCES = ("none", "weights", "oversample", "undersample", "focal")
+
+
+def of_unequal_size(counts: np.ndarray) -> bool:
+    """Whether the largest class has UNEQUAL (3) times as many samples as the smallest that has any, and 10 more."""
+    there = counts[counts > 0]
+    return len(there) > 1 and bool(there.max() >= max(UNEQUAL * there.min(), there.min() + 10))
 
 
 def check_balance(balance: str, soft_labels: bool) -> None:

@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from minicnn.data.report import shortened
 from minicnn.errors import DataError
+from minicnn.train.balance import of_unequal_size
 from minicnn.train.finished import FinishedRun
 
 
@@ -26,6 +28,7 @@ def evaluate_command(run: Path, data: str | None, data_dir: Path | None, as_json
             json.dumps(
                 {
                     "accuracy": result.accuracy,
+                    "balanced_accuracy": _finite(result.balanced_accuracy),
                     "loss": _finite(result.loss),
                     "images": len(result.labels),
                     "classes": per_class,
@@ -33,13 +36,16 @@ def evaluate_command(run: Path, data: str | None, data_dir: Path | None, as_json
             )
         )
         return
-    width = max(map(len, [*finished.class_names, "class"]))
+    names = [shortened(name) for name in finished.class_names]
+    width = max(map(len, [*names, "class"]))
     print(f"{'class':<{width}}  precision  recall      f1  images")
-    for name, precision, recall, f1, support in zip(finished.class_names, *metrics):
+    for name, precision, recall, f1, support in zip(names, *metrics):
         print(
             f"{name:<{width}}  {_percent(precision):>9}  {_percent(recall):>6}  {_percent(f1):>6}  {support:>6}"
         )
     print(f"\ntest accuracy: {result.accuracy:.1%} on {len(result.labels):,} images, loss {result.loss:.3f}")
+    if of_unequal_size(metrics.support):
+        print(f"balanced accuracy (the mean recall of the classes): {result.balanced_accuracy:.1%}")
 
 
 def predict_command(run: Path, images: Sequence[Path]) -> int:
@@ -54,8 +60,8 @@ def predict_command(run: Path, images: Sequence[Path]) -> int:
             failed = True
             continue
         best, *others = zip(prediction.classes, prediction.probabilities)
-        also = ", ".join(f"{name} {probability:.1%}" for name, probability in others[:2])
-        print(f"{path}: {best[0]} {best[1]:.1%}" + (f"  (then {also})" if also else ""))
+        also = ", ".join(f"{shortened(name)} {probability:.1%}" for name, probability in others[:2])
+        print(f"{path}: {shortened(best[0])} {best[1]:.1%}" + (f"  (then {also})" if also else ""))
     return 1 if failed else 0
 
 

@@ -18,7 +18,7 @@ from minicnn.data.bad_files import check_policy, to_csv
 from minicnn.data.transforms.presets import augmentation, mixes_labels
 from minicnn.errors import ConfigError, DataError, RunError, nearest
 from minicnn.train.averaging import WeightAverage
-from minicnn.train.balance import BestBalancedWeights, check_balance, make_loss, make_sampler
+from minicnn.train.balance import BestBalancedWeights, check_balance, make_loss, make_sampler, of_unequal_size
 from minicnn.train.callbacks import BestWeights, Callback, CsvLog, Progress
 from minicnn.train.checkpoint import Checkpoint, made_by
 from minicnn.train.clipping import GradientClipping
@@ -254,7 +254,7 @@ def _train(
     test = trainer.evaluate(bundle.test)
     result = RunResult(folder, test, best.epoch or recipe.epochs, seconds)
     if not folder.finished:
-        with_curves = recipe.balance != "none"
+        with_curves = recipe.balance != "none" or of_unequal_size(test.per_class.support)
         if figures:
             draw(folder, trainer, bundle, test, result.best_epoch, with_curves)
         # The last file: its presence says that the run is finished.

@@ -35,11 +35,12 @@ def draw(
             bundle.test.images, test.labels, probabilities, bundle.class_names
         ),
     }
-    if with_curves:
-        figures["class_curves.png"] = class_curves(test, bundle.class_names)
+    curves = class_curves(test, bundle.class_names) if with_curves else None
+    if curves is not None:
+        figures["class_curves.png"] = curves
     for name, figure in figures.items():
         figure.savefig(folder.path / name, dpi=120)
-    write_report(folder, trainer.model, trainer.history, test, bundle.test, best_epoch)
+    write_report(folder, trainer.model, trainer.history, test, bundle.test, best_epoch, curves)
 
 
 def class_curves(test: Evaluation, class_names: tuple[str, ...]) -> Picture:

@@ -237,6 +237,7 @@ def test_when_nobody_has_it_every_address_and_reason_is_named(server, cache, beh
     assert f"{server.url}/second/file-0.gz" in text
     assert SOURCES["mnist"].files[0].sha256 in text
     assert not (cache / "file-0.gz").exists(), "nothing wrong is ever left under the right name"
+    assert ("what has come is kept" in text) is (cache / ".file-0.gz.part").exists()
 
 
 def test_a_server_without_end_is_left(server, cache, monkeypatch):
@@ -326,6 +327,20 @@ class TestImport:
         assert import_files("mnist", tmp_path / "mine") == cache
         assert sorted(path.name for path in cache.iterdir()) == [name + ".gz" * packed for name in CONTENT]
         assert locate.find(SOURCES["mnist"]) == cache
+
+    def test_a_full_disk_leaves_nothing_half_copied(self, cache, tmp_path, monkeypatch):
+        (tmp_path / "mine").mkdir()
+        for name, packed in PACKED.items():
+            (tmp_path / "mine" / f"{name}.gz").write_bytes(packed)
+
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(module.os, "replace", full)
+            with pytest.raises(DataError, match=r"the disk is full: .*; make room and import again"):
+                import_files("mnist", tmp_path / "mine")
+        assert list(cache.iterdir()) == []
 
     def test_nothing_is_copied_when_one_is_wrong(self, cache, tmp_path):
         (tmp_path / "file-0.gz").write_bytes(PACKED["file-0"])

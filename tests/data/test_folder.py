@@ -212,7 +212,10 @@ class TestTable:
                 "has the split 'holdout': expected train, validation or test",
             ),
             ("file,label\nno.png,1\n", "none of the 1 files in .* exists"),
-            ("file,label\npictures/a.png,1\n", "one class only, '1'"),
+            (
+                "file,label\npictures/a.png,1\n",
+                r"labels\.csv has images of one class only, '1'.* in its column of labels",
+            ),
             ("file,label\na\0b.png,1\n", "zero byte|cannot be read"),
         ],
     )

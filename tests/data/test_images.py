@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import struct
 import zlib
 
@@ -117,7 +118,7 @@ def header_of_size(width, height):
             "is not an image that can be read: expected a PNG, JPEG, GIF, BMP, WEBP, TIFF or PPM file",
         ),
         (png(picture(64, 64))[:-3000], "may be damaged or cut short"),
-        (header_of_size(50_000, 50_000), "exceeds limit"),
+        (header_of_size(50_000, 50_000), "has 2,500,000,000 pixels, more than the limit of 89,478,485"),
         (header_of_size(10_000, 10_000), "10000 x 10000 pixels, more than the limit of 89,478,485"),
     ],
     ids=["empty", "text", "truncated", "huge", "large"],
@@ -156,10 +157,26 @@ def test_a_large_jpeg_is_decoded_at_a_part_of_its_size(path, channels):
 def test_missing_files_folders_and_channels_are_named(tmp_path):
     with pytest.raises(DataError, match=r"image file .*no\.png does not exist"):
         read_image(tmp_path / "no.png", (28, 28), 1)
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is a folder: expected a PNG"):
         read_image(tmp_path, (28, 28), 1)
     with pytest.raises(ConfigError, match=r"1 channel \(grey\) or 3 \(RGB\), got 2"):
         read_image(tmp_path / "no.png", (28, 28), 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no such files")
+def test_a_pipe_is_refused_before_it_is_opened(tmp_path):
+    """Opening one waits for a writer, for ever."""
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(DataError, match=r"pipe\.png is a pipe, a device or a socket: expected a PNG"):
+        read_image(tmp_path / "pipe.png", (28, 28), 1)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right of their own on Windows")
+def test_links_that_lead_round_are_not_called_damaged(tmp_path):
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    with pytest.raises(DataError, match=r"a\.png cannot be read: Too many levels of symbolic links$"):
+        read_image(tmp_path / "a.png", (28, 28), 1)
 
 
 @settings(deadline=None, max_examples=150)

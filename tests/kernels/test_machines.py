@@ -72,6 +72,29 @@ assert x.tolist() == [0, 2]
     assert not (tmp_path / "home").exists()
 
 
+def test_a_full_disk_of_the_cache_ends_no_training(tmp_path: Path) -> None:
+    """The kernels are compiled and used all the same, and it is said once."""
+    code = """
+import errno
+import numpy as np
+from numba.core.caching import IndexDataCacheFile
+from minicnn.kernels.cpu import elementwise
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+IndexDataCacheFile.save = full
+x = np.array([-1, 2], dtype=np.float32)
+elementwise.relu(x, x)
+elementwise.relu(np.ones(2), np.ones(2))
+assert x.tolist() == [0, 2]
+"""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count(f"{tmp_path / 'minicnn'} cannot be written (No space left on device)") == 1
+
+
 def test_more_threads_than_there_are_is_refused() -> None:
     import minicnn
 

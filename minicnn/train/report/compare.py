@@ -44,11 +44,21 @@ def compare(runs: Sequence[str | PathLike[str]]) -> Comparison:
     summaries = _with_unique_names([_read(RunFolder(path)) for path in runs])
     names = list(dict.fromkeys(name for run in summaries for name in run.settings))
     differing = [name for name in names if len({repr(run.settings.get(name)) for run in summaries}) > 1]
+    # Where the test classes are of one size, balanced accuracy is the accuracy.
+    unequal = any(
+        abs(
+            run.results.get("test_balanced_accuracy", run.results["test_accuracy"])
+            - run.results["test_accuracy"]
+        )
+        > 1e-6
+        for run in summaries
+    )
     rows = [
         [
             run.name,
             *(_shown(run.settings.get(name)) for name in differing),
             f"{run.results['test_accuracy']:.2%}",
+            *([_share(run.results.get("test_balanced_accuracy"))] if unequal else []),
             _number(run.results.get("test_loss")),
             _share(run.results.get("validation_accuracy")),
             str(run.results.get("best_epoch", "-")),
@@ -57,7 +67,14 @@ def compare(runs: Sequence[str | PathLike[str]]) -> Comparison:
         for run in summaries
     ]
     header = ["run", *(name.replace("_", " ") for name in differing)]
-    header += ["test accuracy", "test loss", "validation accuracy", "best epoch", "seconds"]
+    header += [
+        "test accuracy",
+        *(["balanced accuracy"] if unequal else []),
+        "test loss",
+        "validation accuracy",
+        "best epoch",
+        "seconds",
+    ]
     best = max(range(len(summaries)), key=lambda i: summaries[i].results["test_accuracy"])
     return Comparison(header, rows, best, summaries)
 

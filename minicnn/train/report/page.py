@@ -24,7 +24,9 @@ p.lead { margin: .2rem 0 1.4rem; opacity: .75; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
 th { font-weight: 600; } th:first-child, td:first-child { text-align: left; padding-left: 0; }
+body { overflow-wrap: anywhere; }
 tr.best td { background: var(--soft); font-weight: 600; }
+.scroll + figure { margin-top: 1.2rem; }
 figure { margin: 0; } figure img { max-width: 100%; height: auto; background: white; border-radius: .4rem; }
 figcaption { font-size: .9rem; opacity: .75; margin-top: .3rem; }
 pre, code { font: .88rem/1.5 ui-monospace, monospace; }

@@ -29,11 +29,13 @@ def write_report(
     test: Evaluation,
     dataset: ArrayDataset,
     best_epoch: int,
+    class_curves: plots.Picture | None = None,
 ) -> None:
     """Write folder/report.html, one file without script or network.
 
     model: with the weights that were tested. test: its evaluation on `dataset`, the test images, whose raw
-    pictures are shown. history: of the training, best_epoch among it.
+    pictures are shown. history: of the training, best_epoch among it. class_curves: a figure of
+    precision-recall and ROC curves, for classes of unequal size; their balanced accuracy is then shown too.
     """
     config = folder.read_config()
     recipe = config["recipe"]
@@ -44,6 +46,7 @@ def write_report(
         tiles(
             [
                 (f"{test.accuracy:.1%}", f"of {len(test.labels):,} test images right"),
+                *_balanced(test, class_curves),
                 (f"{test.loss:.3f}", "test loss"),
                 (f"{best_epoch} of {len(history)}", "best epoch, kept"),
                 (_duration(seconds), "of training"),
@@ -64,7 +67,7 @@ def write_report(
                 _most_confused(test.confusion, names),
             ),
         ),
-        section("By class", _by_class(test, names)),
+        section("By class", _by_class(test, names), *_curves(class_curves)),
         section("Hardest mistakes", _hardest(test, dataset, names)),
         *_filters(model),
         section("Time by layer", *_timings(model, dataset, recipe)),
@@ -74,6 +77,18 @@ def write_report(
     title = f"{recipe['model']} on {recipe['data']}"
     lead = f"run {folder.path.resolve().name}: {recipe['epochs']} epochs, {recipe['optimizer']}, seed {recipe['seed']}"
     write_whole(folder.report_file, page(title, lead, parts).encode())
+
+
+def _balanced(test: Evaluation, class_curves: plots.Picture | None) -> list[tuple[str, str]]:
+    if class_curves is None:
+        return []
+    return [(f"{test.balanced_accuracy:.1%}", "balanced accuracy: the mean recall of the classes")]
+
+
+def _curves(picture: plots.Picture | None) -> list[str]:
+    if picture is None:
+        return []
+    return [figure("class-curves", picture, "Each class against the rest; in the legends, the areas.")]
 
 
 def _by_class(test: Evaluation, names: list[str]) -> str:
