@@ -128,28 +128,25 @@ class _Copy:
     """A copy of arrays of one dtype, in one piece: renewing it is one call and not one an array."""
 
     def __init__(self, holders: list[Parameter | Buffer]) -> None:
-        self.holders = holders
-        self.values = [holder.value for holder in holders]
-        self._flat_values: list[Array] = [value.reshape(-1) for value in self.values]
-        self._are_views = all(value.flags.c_contiguous for value in self.values)
-        xp = get_xp(*self.values)
+        self._held = [(holder, holder.value) for holder in holders]
+        self._flat_values = [value.reshape(-1) for _, value in self._held]
+        # Views, which follow the values; of an array with gaps reshape makes a copy, which does not.
+        self._follow = all(value.flags.c_contiguous for _, value in self._held)
+        xp = get_xp(*(value for _, value in self._held))
         self._concatenate = xp.concatenate
-        self._flat = xp.empty(sum(value.size for value in self.values), self.values[0].dtype)
+        self._flat = xp.empty(sum(value.size for value in self._flat_values), self._flat_values[0].dtype)
         self.parts: list[Array] = []  # of the copy, one an array
         end = 0
-        for value in self.values:
+        for _, value in self._held:
             start, end = end, end + value.size
             self.parts.append(self._flat[start:end].reshape(value.shape))
 
     def renew(self) -> None:
-        if not (self._are_views and all(map(_is_still, self.holders, self.values))):
-            self._flat_values = [holder.value.reshape(-1) for holder in self.holders]
-            self._are_views = False
+        for holder, value in self._held:
+            if not self._follow or holder.value is not value:  # a layer may give a buffer another array
+                self._flat_values = [holder.value.reshape(-1) for holder, _ in self._held]
+                break
         self._concatenate(self._flat_values, out=self._flat)
-
-
-def _is_still(holder: Parameter | Buffer, value: Array) -> bool:
-    return holder.value is value
 
 
 def locate(model: Layer, loss: Loss, x: Array, labels: Array) -> str:
