@@ -35,7 +35,8 @@ class Loader:
 
     The last batch is smaller when batch_size does not divide the length; drop_last=True leaves it out.
     shuffle=True draws a new order for every epoch from rng; the same seed gives the same orders on every
-    machine, and without rng they differ from run to run. Every batch is a new array.
+    machine, and without rng they differ from run to run. No batch's memory is written again while you hold it;
+    small batches may be views of one array.
 
     sampler: draws the epoch's samples instead (minicnn.data.samplers).
     transform: applied to every batch, to the raw images where the data set has them (`raw` and `prepare`, as
