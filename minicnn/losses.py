@@ -10,7 +10,10 @@ A loss keeps what its backward needs from one forward, as a layer does.
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from minicnn.backend import Array, device_of, get_xp, to_device
 from minicnn.errors import CacheError, ConfigError, ShapeError
@@ -27,11 +30,18 @@ from minicnn.functional.soft_cross_entropy import soft_cross_entropy_backward, s
 from minicnn.layers.inference import is_inference
 
 
+def right_answers(logits: Array, labels: Array) -> Array:
+    """How many rows of logits (N, K) are largest at their label (N,), a 0-d array."""
+    return (logits.argmax(axis=1) == labels).sum()
+
+
 class Loss:
     """The base class: a subclass defines forward, which keeps its cache, and backward."""
 
     # What the last forward left: the loss it returned and the cache of the functional pair.
     _kept: tuple[Array, Any] | None = None
+    # And, where it counted right answers on its way: the logits, the labels, how many.
+    _counted: tuple[Array, Array, int] | None = None
 
     def forward(self, logits: Array, labels: Array) -> Array:
         raise NotImplementedError(f"{type(self).__name__} must define forward(self, logits, labels)")
@@ -52,6 +62,15 @@ class Loss:
         self._kept = None if is_inference() else (loss, cache)
         return loss
 
+    def right_answers(self, logits: Array, labels: Array) -> Array | int:
+        """How many rows of logits (N, K) are largest at their label (N,); on a GPU a 0-d array there.
+
+        It costs nothing after a forward of just these arrays that counted while it looked at every logit.
+        """
+        if self._counted is not None and self._counted[0] is logits and self._counted[1] is labels:
+            return self._counted[2]
+        return right_answers(logits, labels)
+
     def take(self, dloss: Array | None) -> tuple[Array, Any]:
         """(dloss, with ones for None, and the cache), leaving nothing behind."""
         if self._kept is None:
@@ -60,7 +79,7 @@ class Loss:
                 "call loss.forward(logits, labels) first, once for every backward, and not inside `with minicnn.inference():`"
             )
         (loss, cache), self._kept = self._kept, None
-        return get_xp(loss).ones_like(loss) if dloss is None else dloss, cache
+        return _ones_like(loss) if dloss is None else dloss, cache
 
 
 class CrossEntropyLoss(Loss):
@@ -103,6 +122,8 @@ class CrossEntropyLoss(Loss):
             reduction=self.reduction,
             label_smoothing=self.label_smoothing,
         )
+        right = getattr(cache, "right", None)  # the CPU's kernel has counted them
+        self._counted = None if right is None else (logits, labels, right)
         return self.keep(loss, cache)
 
     def backward(self, dloss: Array | None = None) -> Array:
@@ -179,6 +200,18 @@ class WithAuxiliary(Loss):
 
     def __repr__(self) -> str:
         return f"WithAuxiliary({self.loss!r}, weight={self.weight})"
+
+
+def _ones_like(loss: Array) -> Array:
+    return _one(loss.dtype) if type(loss) is np.ndarray and loss.ndim == 0 else get_xp(loss).ones_like(loss)
+
+
+@lru_cache
+def _one(dtype: np.dtype) -> np.ndarray:
+    """1 as a 0-d array that nobody can write to. Making one in each step took longer than using it."""
+    one = np.ones((), dtype)
+    one.flags.writeable = False
+    return one
 
 
 def _zero_d(value: Array) -> Array:

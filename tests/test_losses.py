@@ -63,6 +63,40 @@ def test_dloss_scales_the_gradient_and_none_means_ones(logits):
     np.testing.assert_array_equal(total.backward(), ones)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_right_answers_are_those_of_argmax_counted_on_the_way_or_not(rng, dtype, smoothing):
+    logits = rng.integers(-2, 3, (200, 7)).astype(dtype)  # many are equal: the first of them is the answer
+    labels = rng.integers(0, 7, 200)
+    expected = (logits.argmax(axis=1) == labels).sum()
+    loss = CrossEntropyLoss(label_smoothing=smoothing)
+    assert loss.right_answers(logits, labels) == expected
+    loss(logits, labels)
+    assert loss.right_answers(logits, labels) == expected
+    loss.backward()
+    assert loss.right_answers(logits, labels) == expected
+
+
+def test_right_answers_of_other_arrays_than_the_last_forwards_are_counted_anew():
+    logits = np.eye(64, dtype=np.float32)
+    loss = CrossEntropyLoss()
+    loss(logits, np.arange(64))
+    assert loss.right_answers(logits, np.zeros(64, int)) == 1
+    assert loss.right_answers(logits[::-1].copy(), np.arange(64)) == 0
+    loss.forward(logits, np.where(np.arange(64) < 8, -100, np.arange(64)))
+    assert loss.right_answers(logits, np.arange(64)) == 64
+
+
+def test_nobody_can_write_into_the_one_that_a_backward_begins_with(logits):
+    loss = CrossEntropyLoss()
+    for _ in range(2):
+        loss(logits, np.array([0, 1, 2, 0]))
+        one, _ = loss.take(None)
+        assert one == 1
+        with pytest.raises(ValueError, match="read-only"):
+            one += 1
+
+
 @pytest.mark.parametrize("loss", [CrossEntropyLoss(), MSELoss()], ids=["cross entropy", "mse"])
 def test_backward_needs_a_forward_of_its_own(loss, logits):
     target = LABELS if isinstance(loss, CrossEntropyLoss) else np.zeros_like(logits)

@@ -15,6 +15,7 @@ class CrossEntropyKernelCache(NamedTuple):
     probs: np.ndarray  # (K, N)
     labels: np.ndarray
     reduction: str
+    right: int  # samples whose largest logit is their label's
 
     def backward(self, dy: np.ndarray) -> np.ndarray:
         scale = float(dy) / (len(self.labels) if self.reduction == "mean" else 1)
@@ -28,9 +29,9 @@ def forward(
 ) -> tuple[np.ndarray, CrossEntropyKernelCache] | None:
     """None where a label is wrong: the definition then says which and why."""
     probs = empty(logits.shape[::-1])
-    labels = np.array(labels, dtype=np.int64)  # a copy: the caller may go on to fill the same array
-    total, wrong = losses.cross_entropy(arrange(logits, DN), labels, probs)
+    labels = labels.astype(np.int64)  # a copy: the caller may go on to fill the same array
+    total, right, wrong = losses.cross_entropy(arrange(logits, DN), labels, probs)
     if wrong >= 0:
         return None
     loss = total / len(labels) if reduction == "mean" else total
-    return np.asarray(loss, dtype=np.float32), CrossEntropyKernelCache(probs, labels, reduction)
+    return np.asarray(loss, dtype=np.float32), CrossEntropyKernelCache(probs, labels, reduction, right)

@@ -9,19 +9,22 @@ from minicnn.kernels.cpu.compiler import kernel
 
 @kernel
 def cross_entropy(z, labels, probs):
-    """(Σₙ -log pₙ[labelₙ], place of the first label that is not 0 .. K-1, or -1); probs = softmax(z).
+    """(Σₙ -log pₙ[labelₙ], how many zₙ are largest at labelₙ, place of the first wrong label or -1); probs = softmax(z).
 
-    Few numbers, so one thread does it; a wrong label stops it before anything is read out of bounds.
+    Of equal largest numbers the first counts. A label that is not 0 .. K-1 is wrong and ends it, before anything
+    is read out of bounds. Few numbers, so one thread does it.
     """
     K, N = z.shape
-    total = 0.0
+    total, right = 0.0, 0
     for n in range(N):
         label = labels[n]
         if label < 0 or label >= K:
-            return total, n
-        largest = z[0, n]
+            return total, right, n
+        place, largest = 0, z[0, n]
         for k in range(K):
-            largest = max(largest, z[k, n])
+            if z[k, n] > largest:
+                place, largest = k, z[k, n]
+        right += place == label
         exponentials = z.dtype.type(0)
         for k in range(K):
             e = np.exp(z[k, n] - largest)
@@ -30,7 +33,7 @@ def cross_entropy(z, labels, probs):
         total += np.log(exponentials) - (z[label, n] - largest)
         for k in range(K):
             probs[k, n] /= exponentials
-    return total, -1
+    return total, right, -1
 
 
 @kernel

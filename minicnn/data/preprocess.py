@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from operator import index
 from typing import Any, Self
 
@@ -118,16 +118,21 @@ class Preprocessing:
         self.check(images)
         if is_reference():
             return self._definition(images[rows])
-        if not _is_readable_in_place(images) or (len(rows) and (rows.min() < 0 or rows.max() >= len(images))):
-            images, rows = np.require(images[rows], requirements=["C", "W"]), np.arange(len(rows))
-        from minicnn.kernels.cpu.normalize import normalize
+        if _is_readable_in_place(images) and (y := self._normalized(images, rows)) is not None:
+            return y
+        # Also where rows count from the end, or run over it: NumPy knows what to do and to say.
+        images = np.require(images[rows], requirements=["C", "W"])
+        y = self._normalized(images, np.arange(len(images)))
+        assert y is not None  # every row is one of them
+        return y
 
+    def _normalized(self, images: np.ndarray, rows: np.ndarray) -> np.ndarray | None:
+        """`pick` by the kernel, of images that it can read; None where a row is not one of them."""
         shape = (len(rows), *self.input_shape)
         # A batch's memory is used again once nobody holds the batch; fresh pages would cost more than the work.
         small = 4 * math.prod(shape) <= _POOLED
         y = memory.empty(shape) if small else np.empty(shape, np.float32)
-        normalize(images, rows, *self._affine, self.padding, y)
-        return y
+        return y if _kernel()(images, rows, *self._affine, self.padding, y) else None
 
     def _definition(self, images: np.ndarray) -> np.ndarray:
         scale, shift = (v[:, np.newaxis, np.newaxis] for v in self._affine)
@@ -188,6 +193,14 @@ class Preprocessing:
         mean, std = np.array(self.mean), np.array(self.std)
         scale, shift = 1 / (255 * std), mean / std
         return scale.astype(np.float32), shift.astype(np.float32)
+
+
+@lru_cache
+def _kernel() -> Any:
+    """Imported late: it brings Numba."""
+    from minicnn.kernels.cpu.normalize import normalize
+
+    return normalize
 
 
 def to_nchw(images: Any) -> Any:

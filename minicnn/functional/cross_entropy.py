@@ -25,7 +25,6 @@ class CrossEntropyCache(NamedTuple):
     label_smoothing: float
 
 
-@np.errstate(invalid="ignore")  # 0 · inf: the NaN that comes of it is the answer
 def cross_entropy_forward(
     logits: Array,
     labels: Array,
@@ -50,7 +49,8 @@ def cross_entropy_forward(
     check_reduction("cross_entropy", reduction)
     label_smoothing = check_smoothing("cross_entropy", label_smoothing)
     check_float("cross_entropy", logits=logits)
-    xp = get_xp(logits, labels, weight)
+    if weight is not None or not type(logits) is type(labels) is np.ndarray:
+        get_xp(logits, labels, weight)  # raises where they lie on different devices
     plain = (
         weight is None and label_smoothing == 0 and reduction != "none" and _is_one_label_each(logits, labels)
     )
@@ -59,9 +59,15 @@ def cross_entropy_forward(
     ):
         return done
     labels = check_labels(logits.shape, labels, ignore_index)
-    classes = logits.shape[1]
-    weight = class_weights(xp, weight, classes, logits.dtype)
+    weight = class_weights(get_xp(logits), weight, logits.shape[1], logits.dtype)
+    return _definition(logits, labels, weight, ignore_index, reduction, label_smoothing)
 
+
+@np.errstate(invalid="ignore")  # 0 · inf: the NaN that comes of it is the answer
+def _definition(
+    logits: Array, labels: Array, weight: Array, ignore_index: int, reduction: str, label_smoothing: float
+) -> tuple[Array, CrossEntropyCache]:
+    xp, classes = get_xp(logits), logits.shape[1]
     log_probs, _ = log_softmax_forward(logits, dim=1)
     ignored = labels == ignore_index
     labels = xp.where(ignored, 0, labels)
@@ -79,7 +85,6 @@ def cross_entropy_forward(
     return reduce(losses, reduction, divisor), cache
 
 
-@np.errstate(invalid="ignore")
 def cross_entropy_backward(dy: Array, cache: CrossEntropyCache) -> Array:
     """dlogitsₙₖ = dyₙ (pₙₖ Σⱼ tₙⱼ - tₙₖ), for "mean" divided by Σ w[labels], 0 where ignored.
 
@@ -89,6 +94,11 @@ def cross_entropy_backward(dy: Array, cache: CrossEntropyCache) -> Array:
     if not isinstance(cache, CrossEntropyCache):  # a kernel's: it knows its own backward
         check_upstream("cross_entropy", dy, ())
         return cache.backward(dy)
+    return _definition_backward(dy, cache)
+
+
+@np.errstate(invalid="ignore")
+def _definition_backward(dy: Array, cache: CrossEntropyCache) -> Array:
     log_probs, labels, ignored, weight, divisor, reduction, label_smoothing = cache
     xp = get_xp(log_probs)
     check_upstream("cross_entropy", dy, labels.shape if reduction == "none" else ())

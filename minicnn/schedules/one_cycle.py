@@ -93,27 +93,28 @@ class OneCycleLR(Schedule):
         super().step()
 
     def apply(self) -> None:
+        way, share = self._place()
         for index, group in enumerate(self.optimizer.groups):
             start, top = self.base_lrs[index], self.max_lrs[index]
             bottom = start / self.final_div_factor
-            group["lr"] = self._between(
-                [start, top, start, bottom] if self.three_phase else [start, top, bottom]
-            )
+            levels = (start, top, start, bottom) if self.three_phase else (start, top, bottom)  # at each turn
+            group["lr"] = self.anneal(levels[way - 1], levels[way], share)
             if self.cycle_momentum:
                 high, low = self.max_momenta[index], self.base_momenta[index]
-                momentum = self._between([high, low, high, high] if self.three_phase else [high, low, high])
+                levels = (high, low, high, high)
+                momentum = self.anneal(levels[way - 1], levels[way], share)
                 if "betas" in group:
                     group["betas"] = (momentum, *group["betas"][1:])
                 else:
                     group["momentum"] = momentum
 
-    def _between(self, levels: list[float]) -> float:
-        """The value at the present step on the way from level to level, one at each turn."""
-        last = len(self.turns) - 1
-        way = next((way for way in range(1, last) if self.steps <= self.turns[way]), last)
+    def _place(self) -> tuple[int, float]:
+        """The turn that the present step is on its way to, and how much of that way is done."""
+        way = 1
+        while way < len(self.turns) - 1 and self.steps > self.turns[way]:
+            way += 1
         start, end = self.turns[way - 1], self.turns[way]
-        share = (self.steps - start) / (end - start) if end > start else 1.0
-        return self.anneal(levels[way - 1], levels[way], share)
+        return way, (self.steps - start) / (end - start) if end > start else 1.0
 
     def _per_group(self, name: str, given: float | Sequence[float]) -> list[float]:
         groups = len(self.optimizer.groups)

@@ -6,6 +6,7 @@ tell where training stands (epoch, step, batch_loss, history, evaluation ...).
     before_fit, after_fit                 once; after_fit also when training ends in an error
     before_epoch, after_epoch             after_epoch comes after the epoch's evaluation
     before_batch, after_batch             after_batch comes after the optimizer's step
+    after_loss                            the batch's loss is known, on a CPU to be finite; its weights are unchanged
     after_backward                        between backward and the optimizer's step: gradients are whole
     before_evaluation, after_evaluation   around every Trainer.evaluate
     safe_point                            after every batch and every epoch, once all callbacks have been
@@ -48,6 +49,7 @@ class Callback:
     def after_epoch(self, trainer: Trainer) -> None: ...
     def before_batch(self, trainer: Trainer) -> None: ...
     def after_batch(self, trainer: Trainer) -> None: ...
+    def after_loss(self, trainer: Trainer) -> None: ...
     def after_backward(self, trainer: Trainer) -> None: ...
     def safe_point(self, trainer: Trainer) -> None: ...
     def after_error(self, trainer: Trainer) -> None: ...
@@ -62,7 +64,7 @@ class Callback:
         """Go on as when the state was taken."""
 
 
-BATCH_EVENTS = ("before_batch", "after_backward", "after_batch", "safe_point")
+BATCH_EVENTS = ("before_batch", "after_loss", "after_backward", "after_batch", "safe_point")
 
 
 def listeners(callbacks: Iterable[Any], event: str) -> list[Callable[[Trainer], None]]:

@@ -68,8 +68,10 @@ class Checkpoint(Callback):
             )
 
     def safe_point(self, trainer: Trainer) -> None:
+        if not (trainer.interrupt or self._is_due(trainer)):
+            return
         name = name_of(trainer.step, epoch_end=not trainer.mid_epoch)
-        if name == self._last or not (trainer.interrupt or self._is_due(trainer)):
+        if name == self._last:
             return
         if not all(bool(get_xp(p.value).isfinite(p.value).all()) for p in trainer.model.parameters()):
             return  # diverged, which the next loss will tell: the checkpoint before is worth more

@@ -8,14 +8,16 @@ them, and the next batch is copied while the present one is computed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from minicnn.backend import Array, device_of, get_xp, to_device
+from minicnn.losses import right_answers
 
 Batch = tuple[Array, Array]
+Count = Callable[[Array, Array], Any]
 MOST_AHEAD = 4  # batches whose copies may be under way: then Python waits for the GPU
 
 
@@ -28,8 +30,10 @@ class Sums:
         self._right: Any = 0
         self._classes = True
 
-    def add(self, loss: Array | float, logits: Array, labels: Array) -> None:
-        """One batch: its mean loss, its logits and labels. Nothing is waited for."""
+    def add(
+        self, loss: Array | float, logits: Array, labels: Array, count_right: Count = right_answers
+    ) -> None:
+        """One batch: its mean loss, its logits and labels, and who counts right answers. Nothing is waited for."""
         count = len(labels)
         self.images += count
         # In float64: a sum of a thousand losses in float32 has lost three digits.
@@ -37,7 +41,7 @@ class Sums:
         self._loss = self._loss + exact * count
         self._classes = self._classes and labels.dtype.kind in "iu" and labels.ndim == 1
         if self._classes:
-            self._right = self._right + (logits.argmax(axis=1) == labels).sum()
+            self._right = self._right + count_right(logits, labels)
 
     def state_dict(self) -> dict[str, Any]:
         """As plain numbers. Waits for the GPU."""
@@ -66,8 +70,11 @@ class Sums:
 def on_device(batches: Iterable[Batch], device: str) -> Iterator[Batch]:
     """The batches on the device. To a GPU each is copied while the one before it is computed."""
     if device == "cpu":
-        for x, labels in batches:
-            yield to_device(x, device), to_device(as_array(labels), device)
+        for batch in batches:
+            x, labels = batch
+            if type(x) is not np.ndarray or type(labels) is not np.ndarray:
+                batch = to_device(x, device), to_device(as_array(labels), device)
+            yield batch
         return
     import cupy
 

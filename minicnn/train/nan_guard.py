@@ -36,9 +36,7 @@ class NaNGuard(Callback):
         self._good_random: dict[str, Any] = {}
         self._good_batch: Any = None
         self._state: list[tuple[str, Parameter | Buffer]] = []
-        self._copies: list[
-            tuple[list[Parameter | Buffer], Array]
-        ] = []  # of one dtype, and the memory of `good`
+        self._copies: list[_Copy] = []
         self._draws: list[tuple[str, Any]] = []
         self._device = "cpu"
 
@@ -53,35 +51,33 @@ class NaNGuard(Callback):
         ]
 
     def before_batch(self, trainer: Trainer) -> None:
-        self._random = {name: layer.random_state() for name, layer in self._draws}
+        if self._draws:
+            self._random = {name: layer.random_state() for name, layer in self._draws}
 
-    def after_backward(self, trainer: Trainer) -> None:
+    def after_loss(self, trainer: Trainer) -> None:
         # On a CPU the trainer has looked at the loss; on a GPU this waits for it.
         if self._device != "cpu" and not math.isfinite(trainer.batch_loss):
             assert trainer.batch is not None
             raise trainer.explain_loss(*trainer.batch)
         # The loss was finite with these weights. Gradients are not looked at: bad ones make bad weights, and so
         # the next loss tells, while the good weights and their batch are still here to look again.
+        # Now and not before the update, because forward has just read the weights: they are in the cache.
         if not self._copies:
             self._lay_out()
-        for holders, flat in self._copies:
-            get_xp(flat).concatenate([holder.value.reshape(-1) for holder in holders], out=flat)
+        for copy in self._copies:
+            copy.renew()
         self.good_step, self._good_batch, self._good_random = trainer.step, trainer.batch, self._random
 
     def _lay_out(self) -> None:
-        """Room for the copies: one flat array for each dtype, so that a step's copy is one call and not one an array."""
         by_dtype: dict[Any, list[tuple[str, Parameter | Buffer]]] = {}
         for name, holder in self._state:
             by_dtype.setdefault(holder.value.dtype, []).append((name, holder))
-        self.good = {}
-        for dtype, named in by_dtype.items():
-            values = [holder.value for _, holder in named]
-            flat = get_xp(*values).empty(sum(value.size for value in values), dtype)
-            self._copies.append(([holder for _, holder in named], flat))
-            end = 0
-            for (name, _), value in zip(named, values):
-                start, end = end, end + value.size
-                self.good[name] = flat[start:end].reshape(value.shape)
+        self._copies = [_Copy([holder for _, holder in named]) for named in by_dtype.values()]
+        self.good = {
+            name: part
+            for named, copy in zip(by_dtype.values(), self._copies)
+            for (name, _), part in zip(named, copy.parts)
+        }
 
     def after_epoch(self, trainer: Trainer) -> None:
         # No further loss may come to tell.
@@ -126,6 +122,31 @@ class NaNGuard(Callback):
         if bad_weights and not place:
             place = "loss and gradients were finite, and the update made the weights NaN or infinite"
         return step, place
+
+
+class _Copy:
+    """A copy of arrays of one dtype, in one piece: renewing it is one call and not one an array."""
+
+    def __init__(self, holders: list[Parameter | Buffer]) -> None:
+        self._held = [(holder, holder.value) for holder in holders]
+        self._flat_values = [value.reshape(-1) for _, value in self._held]
+        # Views, which follow the values; of an array with gaps reshape makes a copy, which does not.
+        self._follow = all(value.flags.c_contiguous for _, value in self._held)
+        xp = get_xp(*(value for _, value in self._held))
+        self._concatenate = xp.concatenate
+        self._flat = xp.empty(sum(value.size for value in self._flat_values), self._flat_values[0].dtype)
+        self.parts: list[Array] = []  # of the copy, one an array
+        end = 0
+        for _, value in self._held:
+            start, end = end, end + value.size
+            self.parts.append(self._flat[start:end].reshape(value.shape))
+
+    def renew(self) -> None:
+        for holder, value in self._held:
+            if not self._follow or holder.value is not value:  # a layer may give a buffer another array
+                self._flat_values = [holder.value.reshape(-1) for holder, _ in self._held]
+                break
+        self._concatenate(self._flat_values, out=self._flat)
 
 
 def locate(model: Layer, loss: Loss, x: Array, labels: Array) -> str:

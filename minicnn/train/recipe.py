@@ -110,6 +110,7 @@ def run(
     quiet: bool = False,
     figures: bool = True,
     checkpoints: Mapping[str, Any] | None = None,
+    go_on: str | None = None,
 ) -> RunResult:
     """Train by the recipe and leave a run folder: see train/run_folder.py for what is in it.
 
@@ -118,13 +119,14 @@ def run(
     runs/<time>-<model>). data_dir: where to look for the data first. figures: False leaves out the
     figures and the report. checkpoints: arguments of Checkpoint, such as {"every_seconds": 600}.
 
-    Ctrl-C ends it by KeyboardInterrupt and SIGTERM by SystemExit, with a checkpoint written.
+    Ctrl-C ends it by KeyboardInterrupt and SIGTERM by SystemExit, with a checkpoint written; it says then how to
+    go on, by `minicnn train --resume` or by the command `go_on`.
     """
     job = _Job(recipe, data_dir)
     folder = RunFolder.create(out, recipe.model)
     with locked(folder.path):
         folder.write_config(job.config)
-        return _train(job, folder, quiet, figures, dict(checkpoints or {}))
+        return _train(job, folder, quiet, figures, dict(checkpoints or {}), go_on)
 
 
 def resume(
@@ -134,6 +136,7 @@ def resume(
     quiet: bool = False,
     figures: bool = True,
     checkpoints: Mapping[str, Any] | None = None,
+    go_on: str | None = None,
 ) -> RunResult:
     """Go on with the run in a folder, from its newest checkpoint, with its own settings.
 
@@ -159,7 +162,7 @@ def resume(
                 "back (or name their folder with --data-dir), or begin a new run"
             )
     with locked(folder.path):
-        return _train(job, folder, quiet, figures, dict(checkpoints or {}))
+        return _train(job, folder, quiet, figures, dict(checkpoints or {}), go_on)
 
 
 class _Job:
@@ -202,7 +205,12 @@ class _Job:
 
 
 def _train(
-    job: _Job, folder: RunFolder, quiet: bool, figures: bool, checkpoints: dict[str, Any]
+    job: _Job,
+    folder: RunFolder,
+    quiet: bool,
+    figures: bool,
+    checkpoints: dict[str, Any],
+    go_on: str | None,
 ) -> RunResult:
     recipe, bundle = job.recipe, job.bundle
     if not quiet:
@@ -246,7 +254,7 @@ def _train(
     except (KeyboardInterrupt, SystemExit):
         kept = f"keeps the weights of epoch {best.epoch}" if best.epoch else "holds no weights yet"
         print(f"\nstopped: {folder.path} {kept}", file=sys.stderr)
-        print(f"go on with it: minicnn train --resume {folder.path}", file=sys.stderr)
+        print(f"go on with it: {go_on or f'minicnn train --resume {folder.path}'}", file=sys.stderr)
         raise
     seconds = math.fsum(trainer.history.column("seconds"))
 

@@ -186,7 +186,7 @@ def _train_all(folder: Path, plan: Plan, data_dir: str | PathLike[str] | None) -
         for repeat in range(plan.repeats):
             place = RunFolder(folder / f"trial-{number:03}-seed-{plan.seed + repeat}")
             recipe = Recipe(**plan.fixed | chosen, seed=plan.seed + repeat)
-            results = _train_one(place, recipe, data_dir)
+            results = _train_one(place, recipe, data_dir, go_on=f"minicnn sweep --resume {folder}")
             validation.append(results["validation_accuracy"])
             test.append(results["test_accuracy"])
         trials.append(Trial(chosen, validation, test))
@@ -207,7 +207,9 @@ def _train_all(folder: Path, plan: Plan, data_dir: str | PathLike[str] | None) -
     return result
 
 
-def _train_one(place: RunFolder, recipe: Recipe, data_dir: str | PathLike[str] | None) -> dict[str, float]:
+def _train_one(
+    place: RunFolder, recipe: Recipe, data_dir: str | PathLike[str] | None, go_on: str
+) -> dict[str, float]:
     """Begin, go on with, or only read one training. One that diverges counts as nan, and is not tried again."""
     from minicnn.errors import TrainingError
 
@@ -217,9 +219,9 @@ def _train_one(place: RunFolder, recipe: Recipe, data_dir: str | PathLike[str] |
     try:
         if not place.finished:
             if place.config_file.exists():
-                resume(place.path, data_dir=data_dir, quiet=True, figures=False)
+                resume(place.path, data_dir=data_dir, quiet=True, figures=False, go_on=go_on)
             else:
-                run(recipe, out=place.path, data_dir=data_dir, quiet=True, figures=False)
+                run(recipe, out=place.path, data_dir=data_dir, quiet=True, figures=False, go_on=go_on)
     except TrainingError as error:
         write_whole(failed, f"{error}\n".encode())
         return {"validation_accuracy": math.nan, "test_accuracy": math.nan}

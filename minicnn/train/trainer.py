@@ -16,7 +16,7 @@ from minicnn.errors import ConfigError, DataError, TrainingError
 from minicnn.functional.softmax import softmax_forward
 from minicnn.layers.base import Layer, backward_into
 from minicnn.layers.inference import evaluating
-from minicnn.losses import Loss
+from minicnn.losses import Loss, right_answers
 from minicnn.optim import Optimizer
 from minicnn.train.batches import (
     Batch,
@@ -159,8 +159,10 @@ class Trainer:
         self._listeners = {event: listeners(self.callbacks, event) for event in BATCH_EVENTS}
         try:
             self._tell("before_fit")
-            while (self.mid_epoch or self.epoch < self.last_epoch) and not (self.stop or self.interrupt):
-                self._fit_epoch()
+            # Of an overflow, explain_loss says more than NumPy. Around all batches: entered in each, it would be felt.
+            with np.errstate(over="ignore", invalid="ignore"):
+                while (self.mid_epoch or self.epoch < self.last_epoch) and not (self.stop or self.interrupt):
+                    self._fit_epoch()
         except BaseException as error:
             self.mid_epoch = False  # the batch may be half done: no one can go on from here
             if isinstance(error, Exception):
@@ -232,18 +234,19 @@ class Trainer:
 
     def _fit_batch(self, x: Array, labels: Array) -> None:
         self.optimizer.zero_grad()
-        with np.errstate(over="ignore", invalid="ignore"):  # explain_loss says it better than NumPy
-            if self._step_graph is not None:
-                self.loss_value, logits = self._step_graph(x, labels)
-            else:
-                logits = self.model.forward(x)
-                self.loss_value = self.loss.forward(logits, labels)
-                # On a GPU it is looked at when someone asks, and at the end of the epoch.
-                if device_of(self.loss_value) == "cpu" and not math.isfinite(self.batch_loss):
-                    raise self.explain_loss(x, labels)
-                backward_into(self.model, self.loss.backward(), need_dx=False)
-            self._tell("after_backward")
-            self.optimizer.step()
+        if self._step_graph is not None:
+            self.loss_value, logits = self._step_graph(x, labels)  # backward included
+            self._tell("after_loss")
+        else:
+            logits = self.model.forward(x)
+            self.loss_value = self.loss.forward(logits, labels)
+            # On a GPU it is looked at when someone asks, and at the end of the epoch.
+            if device_of(self.loss_value) == "cpu" and not math.isfinite(self.batch_loss):
+                raise self.explain_loss(x, labels)
+            self._tell("after_loss")
+            backward_into(self.model, self.loss.backward(), need_dx=False)
+        self._tell("after_backward")
+        self.optimizer.step()
         self.batch_lr = self.optimizer.lr
         if self.schedule is not None and self.schedule.steps_by == "batch":
             self.schedule.step()
@@ -251,7 +254,8 @@ class Trainer:
         self.step += 1
         self.epoch_batches += 1
         self.batch_size = len(x)
-        self.sums.add(self.loss_value, logits[0] if isinstance(logits, tuple) else logits, labels)
+        first = logits[0] if isinstance(logits, tuple) else logits
+        self.sums.add(self.loss_value, first, labels, getattr(self.loss, "right_answers", right_answers))
 
     def _step_schedule_by_epoch(self) -> None:
         if not getattr(self.schedule, "needs_metric", False):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.data import ArrayDataset, Loader
+from minicnn.data import loader as loader_module
 from minicnn.errors import ConfigError, DataError
 
 
@@ -38,6 +39,40 @@ def test_an_epoch_holds_every_sample_once(n, size, shuffle, drop_last):
     assert len(set(seen)) == len(seen) == (n // size * size if drop_last else n)
     if not shuffle:
         assert seen == list(range(len(seen)))
+
+
+PIXELS = ArrayDataset(np.random.default_rng(1).integers(0, 256, (27, 4, 4), dtype=np.uint8), np.arange(27))
+each_room = pytest.mark.parametrize("room", [0, 1, 2 * 5 * 16 * 4, 1 << 30])  # for 1, 1, 2 and all batches
+
+
+@each_room
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_batches_prepared_together_are_those_prepared_one_by_one(room, drop_last, monkeypatch):
+    monkeypatch.setattr(loader_module, "_TOGETHER", room)
+    loader = Loader(PIXELS, 5, shuffle=True, drop_last=drop_last, rng=np.random.default_rng(2))
+    order = np.random.default_rng(2).permutation(27)
+    batches = list(loader)
+    assert [len(y) for _, y in batches] == ([5] * 5 if drop_last else [5] * 5 + [2])
+    for number, (x, y) in enumerate(batches):
+        expected_x, expected_y = PIXELS[order[5 * number : 5 * number + 5]]
+        np.testing.assert_array_equal(x, expected_x)
+        np.testing.assert_array_equal(y, expected_y)
+        assert x.flags.c_contiguous
+        x[...] = 7  # the batches after this one do not see it
+
+
+@each_room
+@pytest.mark.parametrize("done", [1, 2, 3, 6])
+def test_an_epoch_goes_on_after_any_batch_of_those_prepared_together(room, done, monkeypatch):
+    monkeypatch.setattr(loader_module, "_TOGETHER", room)
+    loader = Loader(PIXELS, 5, shuffle=True, rng=np.random.default_rng(2))
+    passing = iter(loader)
+    seen = [next(passing)[1].tolist() for _ in range(done)]
+    rest = Loader(PIXELS, 5, shuffle=True)
+    rest.load_state_dict(loader.state_dict())
+    whole = Loader(PIXELS, 5, shuffle=True, rng=np.random.default_rng(2))
+    assert seen + labels(rest) == labels(whole)
+    assert labels(rest) == labels(whole), "the next epoch too"
 
 
 def test_every_epoch_has_an_order_of_its_own():

@@ -110,6 +110,19 @@ def test_the_result_is_always_new():
 
 
 @pytest.mark.parametrize(
+    "prepare", [PLAIN, Preprocessing((4, 6), padding=1), Preprocessing((4, 6), channels=3)]
+)
+def test_picked_rows_count_from_the_end_as_in_numpy_and_never_beyond_it(prepare):
+    raw = pixels(70, 1, 4, 6)
+    for rows in ([], [69], [3, 3, 0], [-1, 5, -70], list(range(70))[::-1]):
+        picked = prepare.pick(raw, np.array(rows, int))
+        np.testing.assert_array_equal(picked, prepare(raw[np.array(rows, int)]))
+    for rows in ([0, 70], [-71, 0]):
+        with pytest.raises(IndexError, match="out of bounds for axis 0 with size 70"):
+            prepare.pick(raw, np.array(rows))
+
+
+@pytest.mark.parametrize(
     ("images", "error", "text"),
     [
         (np.zeros((2, 4, 6)), DTypeError, "expects raw uint8 images (0 to 255), got float64"),

@@ -61,6 +61,19 @@ def test_network_input_refuses_what_is_no_batch() -> None:
         plots.network_input(np.zeros((6, 6)), np.zeros(6))
 
 
+def test_a_compared_curve_that_another_covers_is_wider() -> None:
+    def columns(last: float) -> dict[str, list[float]]:
+        falling = [1.0, last]
+        return {
+            "epoch": [1, 2],
+            **dict.fromkeys(("train_loss", "validation_loss", "validation_accuracy"), falling),
+        }
+
+    picture = plots.compared_curves({"a": columns(0.5), "same": columns(0.5), "other": columns(0.4)})
+    widths = [line.get_linewidth() for line in picture.axes[0].get_lines()]
+    assert widths[0] > widths[1] == widths[2]
+
+
 def test_compared_curves_have_a_line_a_run_in_each_panel() -> None:
     columns = {name: [1.0, 2.0] for name in ("epoch", "train_loss", "validation_loss", "validation_accuracy")}
     picture = plots.compared_curves({f"run {i}": columns for i in range(10)})

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.layers import Parameter
+from tests.optim.configs import KINDS, optimizer_configs
 from tests.support.arrays import assert_close
 from tests.support.strategies import seeds
-from tests.test_optim import KINDS, optimizer_configs
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.torch

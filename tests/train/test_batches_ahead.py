@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.train.test_checkpoint import BATCHES, InterruptAt, everything, fit, make
+from tests.support.checkpointing import BATCHES, InterruptAt, everything, fit, make
 
 
 def a_batch_ahead(batches: Iterable[Any], device: str) -> Iterator[Any]:

@@ -15,8 +15,8 @@ from minicnn.losses import CrossEntropyLoss, WithAuxiliary
 from minicnn.optim import SGD, Adam
 from minicnn.train import Callback, Checkpoint, NaNGuard, Trainer, WeightAverage
 from minicnn.train.doctor import examine
+from tests.support.checkpointing import InterruptAt
 from tests.support.training import tiny_data, tiny_network, weights_digest
-from tests.train.test_checkpoint import InterruptAt
 
 
 class Outputs(NamedTuple):

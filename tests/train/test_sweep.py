@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from minicnn.errors import ConfigError, RunError, TrainingError
+from minicnn.train import Trainer
 from minicnn.train import recipe as recipes
 from minicnn.train import sweep as sweeps
 from minicnn.train.sweep import Plan, Range, parse_space, resume_sweep, run_sweep
@@ -83,6 +84,24 @@ class TestSweep:
         assert "best: lr 0.01" in str(result)
         assert str(resume_sweep(tmp_path / "s")) == str(result)
         assert len(trained) == 4
+
+    def test_a_sweep_that_is_stopped_says_how_to_go_on_with_all_of_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(trainer: Trainer, *args: Any, **options: Any) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as stopped:
+            stopped.setattr(Trainer, "fit", interrupted)
+            for go in (
+                lambda: run_sweep(self.PLAN, out=tmp_path / "s"),
+                lambda: resume_sweep(tmp_path / "s"),
+            ):
+                with pytest.raises(KeyboardInterrupt):
+                    go()
+                said = capsys.readouterr().err
+                assert f"go on with it: minicnn sweep --resume {tmp_path / 's'}" in said
+                assert "minicnn train" not in said
 
     def test_a_training_that_diverges_comes_last_and_is_not_tried_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -41,6 +41,37 @@ class TestCallbacks:
         ]
         assert recorder.events == ["before_fit", *epoch, *epoch, "after_fit"]
 
+    def test_within_a_batch_the_loss_is_told_before_backward_and_gradients_before_the_update(self) -> None:
+        told: list[str] = []
+        model = linear_network()
+
+        class Looks(Callback):
+            def note(self, event: str, trainer: Trainer) -> None:
+                told.append(f"{event} {model.fc.weight.has_grad} {weights_digest(model)[:6]} {trainer.step}")
+
+            def before_batch(self, trainer: Trainer) -> None:
+                self.note("before_batch", trainer)
+
+            def after_loss(self, trainer: Trainer) -> None:
+                assert np.isfinite(trainer.batch_loss)
+                self.note("after_loss", trainer)
+
+            def after_backward(self, trainer: Trainer) -> None:
+                self.note("after_backward", trainer)
+
+            def after_batch(self, trainer: Trainer) -> None:
+                self.note("after_batch", trainer)
+
+        before = weights_digest(model)[:6]
+        Trainer(model, CrossEntropyLoss(), SGD(model), callbacks=[Looks()]).fit(tiny_data(8), epochs=1)
+        assert told == [
+            f"before_batch False {before} 0",
+            f"after_loss False {before} 0",
+            f"after_backward True {before} 0",
+            f"after_batch True {weights_digest(model)[:6]} 1",
+        ]
+        assert weights_digest(model)[:6] != before
+
     def test_without_validation_nothing_is_evaluated(self) -> None:
         recorder = Recorder()
         make_trainer(callbacks=[recorder]).fit(Loader(tiny_data(16), 8), epochs=1)

@@ -43,7 +43,9 @@ def check_classes(patient: Patient) -> Finding:
             f"the largest class has {counts.max():,} images, the smallest {counts.min():,}: saying the largest "
             f"always is right for {counts.max() / counts.sum():.0%}; compare accuracies with that",
         )
-    return ok(check, f"{len(present)} classes, {counts.min():,} to {counts.max():,} images each")
+    least, most = int(counts.min()), int(counts.max())
+    each = f"{least:,}" if least == most else f"{least:,} to {most:,}"
+    return ok(check, f"{len(present)} classes, {each} images each")
 
 
 def check_inputs(patient: Patient) -> Finding:

@@ -71,7 +71,10 @@ def write_report(
         section("Hardest mistakes", _hardest(test, dataset, names)),
         *_filters(model),
         section("Time by layer", *_timings(model, dataset, recipe)),
-        section("Settings", columns(_settings(_with_lr(recipe)), _settings(config["versions"]))),
+        section(
+            "Settings",
+            columns(_settings("setting", _with_lr(recipe)), _settings("made by", config["versions"])),
+        ),
         section("To do it again", *_again(folder, config)),
     ]
     title = f"{recipe['model']} on {recipe['data']}"
@@ -148,9 +151,9 @@ def _timings(model: Layer, dataset: ArrayDataset, recipe: Mapping[str, Any]) -> 
     return [figure("timings", picture, caption)]
 
 
-def _settings(values: Mapping[str, Any]) -> str:
+def _settings(title: str, values: Mapping[str, Any]) -> str:
     return table(
-        ("setting", "value"),
+        (title, "value"),
         [(name.replace("_", " "), "-" if v is None else v) for name, v in values.items()],
     )
 
