@@ -19,7 +19,7 @@ from minicnn.kernels.cpu.bands import Geometry, check_arrays, extent, fill, make
 from minicnn.kernels.cpu.compiler import helper, kernel
 from minicnn.kernels.cpu.product import ROWS_IN_L1, gradient_tiles
 from minicnn.kernels.cpu.scratch import carve
-from minicnn.kernels.cpu.simd import load, rank1, rows, store, width, zeros
+from minicnn.kernels.cpu.simd import plus, rank1, rows, store, width, zeros
 from minicnn.kernels.cpu.threads import fork, get_num_threads
 
 Floats = NDArray[np.float32]
@@ -42,12 +42,14 @@ def pack_patch(dy, n, p0, p1, q0, q1, o, panel):
 @helper
 def taps(tile, x, panel, dw, n, h, w, down, across, stride, k, line, at, o, fresh):
     """dw[line, at : at + rows, o : o + width] (+)= Σ x[n, h + i*stride, w + j*stride, k + m] panel[pixel]."""
-    acc = zeros(tile) if fresh else load(tile, dw, (line, at, o), (0, 1, 0))
+    acc = zeros(tile)
     for i in range(down):
         for j in range(across):
             acc = rank1(
                 acc, x, (n, h + i * stride[0], w + j * stride[1], k), (0, 0, 0, 1), panel, (i * across + j, 0)
             )
+    if not fresh:  # added at the end: a patch is summed by itself
+        acc = plus(acc, dw, (line, at, o), (0, 1, 0))
     store(acc, dw, (line, at, o), (0, 1, 0))
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import numpy as np
 
 from minicnn.kernels.cpu.compiler import helper, kernel
-from minicnn.kernels.cpu.simd import at_least, column, load, rank1, rows, store, width, zeros
+from minicnn.kernels.cpu.simd import added, at_least, column, plus, rank1, rows, store, width, zeros
 from minicnn.kernels.cpu.threads import fork
 
 ROWS, TILES = 128, 96  # of w in one block of the input gradient: 6 x 96 columns, 2.3 kB of each row
+RUN = 256  # terms that are summed by themselves: rounding errors grow with the length of a sum
 COLUMNS = 512  # of x in one block of the weight gradient
 
 
@@ -43,8 +44,11 @@ def forward_part(x, w, b, y, rectify, tile, part, parts):
     for t in range(tasks * part // parts, tasks * (part + 1) // parts):
         o, n = tile_of_task(t, O, N, tile)
         acc = column(tile, b, (o,), (1,))
-        for k in range(x.shape[0]):
-            acc = rank1(acc, w, (o, k), (1, 0), x, (k, n))
+        for k0 in range(0, x.shape[0], RUN):
+            run = zeros(tile)
+            for k in range(k0, min(x.shape[0], k0 + RUN)):
+                run = rank1(run, w, (o, k), (1, 0), x, (k, n))
+            acc = added(acc, run)
         if rectify:
             acc = at_least(acc, np.float32(0))
         store(acc, y, (o, n), (1, 0))
@@ -64,9 +68,11 @@ def dx_part(dy, w, dx, tile, part, parts):
                 if n0 + width(tile) <= N:
                     for t in range(first, min(last, first + TILES)):
                         k = t * rows(tile)
-                        acc = zeros(tile) if o0 == 0 else load(tile, dx, (k, n0), (1, 0))
+                        acc = zeros(tile)
                         for o in range(o0, o1):
                             acc = rank1(acc, w, (o, k), (0, 1), dy, (o, n0))
+                        if o0 > 0:
+                            acc = plus(acc, dx, (k, n0), (1, 0))
                         store(acc, dx, (k, n0), (1, 0))
     # What is left over at the end, by tiles that are moved back over others: these take all of the sum at once.
     for t in range(tiles * part // parts, last):
@@ -80,8 +86,11 @@ def dx_part(dy, w, dx, tile, part, parts):
 @helper
 def dx_tile(dy, w, dx, k, n, tile):
     acc = zeros(tile)
-    for o in range(dy.shape[0]):
-        acc = rank1(acc, w, (o, k), (0, 1), dy, (o, n))
+    for o0 in range(0, dy.shape[0], RUN):
+        run = zeros(tile)
+        for o in range(o0, min(dy.shape[0], o0 + RUN)):
+            run = rank1(run, w, (o, k), (0, 1), dy, (o, n))
+        acc = added(acc, run)
     store(acc, dx, (k, n), (1, 0))
 
 

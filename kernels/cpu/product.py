@@ -93,18 +93,20 @@ def put(acc, y, p, m, low, accumulate, spare):
 
 @helper
 def step(tile, a, panels, bias, p, mb, k0, k1, y, low, accumulate, sums):
-    """One tile's sums over k0 to k1: begun with the bias, or taken up from sums; finished into y, or left in sums."""
+    """One tile's sums over k0 to k1, with the bias, or what is in sums; finished into y, or left in sums.
+
+    Each chunk is summed by itself: rounding errors grow with the length of a sum.
+    """
     depth = a.shape[1]
     whole = k0 + (k1 - k0) // 4 * 4 if rows(tile) <= 7 else k0  # four steps at a time, unless they spill
-    if k0 == 0:
-        acc = row(tile, bias, (mb * width(tile),))
-    else:
-        acc = load(tile, sums, (0, 0), (1, 0))
+    acc = row(tile, bias, (mb * width(tile),)) if k0 == 0 else zeros(tile)
     for k in range(k0, whole, 4):
         for i in range(4):
             acc = rank1(acc, a, (p, k + i), (1, 0), panels, (mb, k + i, 0))
     for k in range(whole, k1):
         acc = rank1(acc, a, (p, k), (1, 0), panels, (mb, k, 0))
+    if k0 > 0:
+        acc = plus(acc, sums, (0, 0), (1, 0))
     if k1 == depth:
         put(acc, y, p, mb * width(tile), low, accumulate, sums)
     else:
@@ -165,9 +167,11 @@ def pack_rows(dy, start, end, packs):
 @helper
 def add_tile(tile, a, pack, dw, start, end, k, m, fresh):
     """dw[k : k + rows, m : m + width] (+)= a[start:end, k : k + rows]ᵀ @ pack."""
-    acc = zeros(tile) if fresh else load(tile, dw, (k, m), (1, 0))
+    acc = zeros(tile)
     for p in range(start, end):
         acc = rank1(acc, a, (p, k), (0, 1), pack, (p - start, 0))
+    if not fresh:
+        acc = plus(acc, dw, (k, m), (1, 0))
     store(acc, dw, (k, m), (1, 0))
 
 

@@ -44,6 +44,7 @@ W = LANES  # short, for the formulas of kernels
 __all__ = [
     "Tile",
     "W",
+    "added",
     "at_least",
     "column",
     "dots",
@@ -351,3 +352,17 @@ def plus(typing: Any, tile: TileType, a: Any, index: Any, step: Any) -> Any:
         return out
 
     return tile(tile, a, index, step), generate
+
+
+@intrinsic
+def added(typing: Any, tile: TileType, other: TileType) -> Any:
+    """The sum of two tiles."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        out, more = args
+        for k in range(tile.rows * tile.cols):
+            total = builder.fadd(builder.extract_value(out, k), builder.extract_value(more, k))
+            out = builder.insert_value(out, total, k)
+        return out
+
+    return (tile(tile, other), generate) if tile == other else None
