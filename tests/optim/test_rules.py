@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minicnn.layers import Linear, Parameter, ReLU, Sequential
-from minicnn.losses import CrossEntropyLoss
 from minicnn.optim import SGD, Adagrad, Adam, RMSprop
 from tests.optim.configs import KINDS, each_kind, optimizer_configs
 from tests.support.arrays import assert_close
+from tests.support.course_epoch import drawn, last_loss
 from tests.support.strategies import seeds
 
 CASES = json.loads((Path(__file__).parents[1] / "reference" / "optim_losses.json").read_text())["cases"]
@@ -37,26 +37,11 @@ def test_published_single_steps(case):
 
 @pytest.mark.parametrize("case", [c for c in CASES if c["op"] == "train"], ids=lambda case: case["name"])
 def test_published_losses_after_an_epoch(case):
-    # The course draws everything from NumPy's legacy streams, which never change.
-    shape = (1024, 64)
-    x = np.random.RandomState(1024 * 64 * 2).randint(0, 100, shape).astype(np.float32) / np.float32(20)
-    labels = np.random.RandomState(1024).randint(0, 16, 1024)
-    weights = np.random.RandomState(42)
-
-    def kaiming(fan_in, fan_out):
-        bound = math.sqrt(6 / fan_in)
-        return (2 * bound * weights.rand(fan_in, fan_out) - bound).astype(np.float32)
-
+    x, labels, arrays = drawn()
     model = Sequential(Linear(64, 32), ReLU(), Linear(32, 16))
-    arrays = [kaiming(64, 32).T, kaiming(32, 1)[:, 0], kaiming(32, 16).T, kaiming(16, 1)[:, 0]]
     model.load_state_dict(dict(zip(model.state_dict(), arrays)))
     optimizer = {"sgd": SGD, "adam": Adam}[case["optimizer"]](model, **case["hyper"])
-    loss = CrossEntropyLoss()
-    for start in range(0, 1024, 32):
-        optimizer.zero_grad()
-        value = loss(model(x[start : start + 32]), labels[start : start + 32])
-        model.backward(loss.backward())
-        optimizer.step()
+    value = last_loss(model, optimizer, x, labels)
     rtol, atol = case["tol"]
     np.testing.assert_allclose(value, case["expected"]["loss"], rtol=rtol, atol=atol)
 

@@ -9,6 +9,7 @@ import pytest
 from minicnn import functional, optim
 from minicnn.layers import BatchNorm2d, Conv2d, Flatten, Layer, Linear, ReLU, Residual, Sequential
 from minicnn.losses import CrossEntropyLoss
+from tests.support.course_epoch import drawn, last_loss
 
 HERE = Path(__file__).parent
 CASES = json.loads((HERE / "courses.json").read_text())["cases"]
@@ -125,27 +126,11 @@ def batch_norm2d_sequence_case(case, inputs):
 
 
 def train_case(case, inputs):
-    """One epoch over 1,024 samples in batches of 32, everything drawn from NumPy's legacy streams."""
-    shape = (1024, 64)
-    x = np.random.RandomState(1024 * 64 * 2).randint(0, 100, shape).astype(np.float32) / np.float32(20)
-    labels = np.random.RandomState(1024).randint(0, 16, 1024)
-    weights = np.random.RandomState(42)
-
-    def kaiming(fan_in, fan_out):
-        bound = np.sqrt(6 / fan_in)
-        return (2 * bound * weights.rand(fan_in, fan_out) - bound).astype(np.float32)
-
+    x, labels, arrays = drawn()
     network = build(case["attrs"]["layers"])
-    arrays = [kaiming(64, 32).T, kaiming(32, 1)[:, 0], kaiming(32, 16).T, kaiming(16, 1)[:, 0]]
     load(network, dict(zip(("0.weight", "0.bias", "3.weight", "3.bias"), arrays)))
     optimizer = optim.Adam(network, **case["attrs"]["hyper"])
-    loss = CrossEntropyLoss()
-    for start in range(0, 1024, 32):
-        optimizer.zero_grad()
-        value = loss(network(x[start : start + 32]), labels[start : start + 32])
-        network.backward(loss.backward())
-        optimizer.step()
-    return {"loss": value}
+    return {"loss": last_loss(network, optimizer, x, labels)}
 
 
 RUN = {
