@@ -117,23 +117,15 @@ def swap_part(x, y, square, part, parts):
     """y[g, b, p, a] = x[g, a, p, b], in squares of W x W that are transposed in registers, or where one of the two
     is shorter than W (the colours of an image, say) number by number."""
     G, A, P, B = x.shape
-    squares = A >= W and B >= W
-    block = W if squares else LONG
+    block = W if A >= W and B >= W else LONG
     blocks = (B + block - 1) // block
     tasks = G * P * blocks
     for t in range(tasks * part // parts, tasks * (part + 1) // parts):
         g = t // (P * blocks)
         p = t // blocks % P
-        b0 = t % blocks * block
-        if squares:
-            b = min(b0, B - W)  # the last squares are moved back and overlap others
-            turn(x[g, :, p, b : b + W], y[g, b : b + W, p], square)
-        else:
-            count = min(block, B - b0)
-            source, target = x[g, :, p, b0 : b0 + count], y[g, b0 : b0 + count, p]
-            for a in range(A):
-                for b in range(count):
-                    target[b, a] = source[a, b]
+        end = min(B, t % blocks * block + block)
+        start = max(0, end - block)  # the last block is moved back and overlaps another
+        turn(x[g, :, p, start:end], y[g, start:end, p], square)
 
 
 @kernel

@@ -54,13 +54,9 @@ def panels_part(w, panels, turned, square, part, parts):
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
         mb, k0 = task // groups, task % groups * W
         count, k1 = min(block, columns - mb * block), min(depth, k0 + W)
-        if turned and count >= W and depth >= W:
-            k = min(k0, depth - W)  # the last squares are moved back and overlap others
-            turn(w[mb * block : mb * block + count, k : k + W], panels[mb, k : k + W], square)
-        elif turned:
-            for k in range(k0, k1):
-                for j in range(count):
-                    panels[mb, k, j] = w[mb * block + j, k]
+        if turned:
+            k = max(0, k1 - W)  # the last squares are moved back and overlap others
+            turn(w[mb * block : mb * block + count, k:k1], panels[mb, k:k1], square)
         else:
             for k in range(k0, k1):
                 line, target = w[k, mb * block : mb * block + count], panels[mb, k]

@@ -162,25 +162,8 @@ def filter_gradient_own_part(
 
 @kernel
 def filter_gradient(
-    x,
-    dy,
-    dw,
-    pad,
-    du,
-    v,
-    d,
-    v_shape,
-    d_shape,
-    at_once,
-    count,
-    edges,
-    betweens,
-    packs,
-    tile,
-    col4,
-    col6,
-    square,
-):
+    x, dy, dw, pad, du, v, d, v_shape, d_shape, at_once, count, edges, betweens, packs, tile, col4, col6, square,
+):  # fmt: skip
     outputs = d_shape[0] * d_shape[2]
     if v.shape[0] > 1:
         fork(

@@ -158,7 +158,7 @@ def filters_part(w, u, turned, first, shape, packs, betweens, column, square, pa
                         line, taps = pack[i, 2 - a, 2 - b], w[i0 + i, o0 : o0 + no, a, b]
                         for o in range(no):
                             line[o] = taps[o]
-        elif ni > 0 and no > 0:
+        else:
             filters = w.reshape(w.shape[0], 9 * w.shape[1])
             turn(filters[o0 : o0 + no, 9 * i0 : 9 * (i0 + ni)], pack.reshape(9 * len(pack), block), square)
         for i in range(count):
