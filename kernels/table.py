@@ -176,6 +176,15 @@ TABLE: dict[str, tuple[Row, ...]] = {
     "avg_pool2d": (
         Row("direct", "avg_pool2d", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),
     ),
+    "adaptive_avg_pool2d": (
+        Row(
+            "direct",
+            "adaptive_avg_pool2d",
+            can=lambda case: case.size > 0,
+            wins=worth_threads,
+            why="one pass",
+        ),
+    ),
     "add": (Row("direct", "add", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),),
     "concatenate": (
         Row(

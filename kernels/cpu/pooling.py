@@ -127,39 +127,33 @@ def max_dx_part(dy, won, stride, dilation, before, kernel_size, dx, part, parts)
 
 
 @helper
-def average_part(x, share, y, stride, before, kernel_size, part, parts):
-    """y[a,p,q] = share[p,q] Σ_rs x[a, p*stride + r - before, q*... + s - ...]"""
+def average_part(x, share, y, rows, cols, part, parts):
+    """y[a,p,q] = share[p,q] Σ x[a,h,v] over h in rows[p] = (start, stop) and v in cols[q]"""
     A, P, Q, V = y.shape
-    H, Wd = x.shape[1:3]
     for t in range(A * P * part // parts, A * P * (part + 1) // parts):
         a, p = t // P, t % P
-        top = p * stride[0] - before[0]
         for q in range(Q):
-            left = q * stride[1] - before[1]
             total, weight = y[a, p, q], share[p, q]
             total[:] = 0
-            for h in range(max(top, 0), min(top + kernel_size[0], H)):
-                for v in range(max(left, 0), min(left + kernel_size[1], Wd)):
+            for h in range(rows[p, 0], rows[p, 1]):
+                for v in range(cols[q, 0], cols[q, 1]):
                     value = x[a, h, v]
                     for i in range(V):
                         total[i] += value[i] * weight
 
 
 @helper
-def average_dx_part(dy, share, dx, stride, before, kernel_size, tiling, part, parts):
-    """dx[a,h,v] = Σ share[p,q] dy[a,p,q] over the windows that hold (h, v); exactly one where they tile the image"""
+def average_dx_part(dy, share, dx, rows, cols, tiling, part, parts):
+    """dx[a,h,v] = Σ share[p,q] dy[a,p,q] over the bins that hold (h, v); exactly one where they tile the image"""
     A, P, Q, V = dy.shape
-    H, Wd = dx.shape[1:3]
     for a in range(A * part // parts, A * (part + 1) // parts):
         if not tiling:
             dx[a] = 0
         for p in range(P):
-            top = p * stride[0] - before[0]
             for q in range(Q):
-                left = q * stride[1] - before[1]
                 g, weight = dy[a, p, q], share[p, q]
-                for h in range(max(top, 0), min(top + kernel_size[0], H)):
-                    for v in range(max(left, 0), min(left + kernel_size[1], Wd)):
+                for h in range(rows[p, 0], rows[p, 1]):
+                    for v in range(cols[q, 0], cols[q, 1]):
                         out = dx[a, h, v]
                         if tiling:
                             for i in range(V):
@@ -190,10 +184,10 @@ def max_any_dx(dy, won, stride, dilation, before, kernel_size, dx):
 
 
 @kernel
-def average(x, share, y, stride, before, kernel_size):
-    fork(average_part, (x, share, y, stride, before, kernel_size))
+def average(x, share, y, rows, cols):
+    fork(average_part, (x, share, y, rows, cols))
 
 
 @kernel
-def average_dx(dy, share, dx, stride, before, kernel_size, tiling):
-    fork(average_dx_part, (dy, share, dx, stride, before, kernel_size, tiling))
+def average_dx(dy, share, dx, rows, cols, tiling):
+    fork(average_dx_part, (dy, share, dx, rows, cols, tiling))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from minicnn.backend import Array, get_xp
 from minicnn.errors import ShapeError
@@ -38,8 +41,11 @@ def adaptive_avg_pool2d_forward(x: Array, output_size: Any) -> tuple[Array, Any]
         bins = (height // out_height, width // out_width)
         if kernel_for("avg_pool2d", x, Pool(x.shape, bins)):
             return avg_pool2d_forward(x, bins)
-    rows = _averaging_matrix(x, height, out_height)
-    cols = _averaging_matrix(x, width, out_width)
+    row_bins, col_bins = _bins(height, out_height), _bins(width, out_width)
+    if kernel := kernel_for("adaptive_avg_pool2d", x, Pool(x.shape, (out_height, out_width))):
+        return kernel.forward(x, row_bins, col_bins)
+    rows = _averaging_matrix(x, height, row_bins)
+    cols = _averaging_matrix(x, width, col_bins)
     y = rows @ x @ cols.T
     return y, AdaptiveAvgPool2dCache(rows, cols, y.shape)
 
@@ -53,9 +59,14 @@ def adaptive_avg_pool2d_backward(dy: Array, cache: Any) -> Array:
     return rows.T @ dy @ cols
 
 
-def _averaging_matrix(x: Array, size: int, bins: int) -> Array:
-    matrix = get_xp(x).zeros((bins, size), dtype=x.dtype)
-    for i in range(bins):
-        start, stop = i * size // bins, -(-(i + 1) * size // bins)
+@lru_cache(maxsize=256)
+def _bins(size: int, count: int) -> np.ndarray:
+    """(count, 2): where each bin starts and stops."""
+    return np.array([(i * size // count, -(-(i + 1) * size // count)) for i in range(count)])
+
+
+def _averaging_matrix(x: Array, size: int, bins: np.ndarray) -> Array:
+    matrix = get_xp(x).zeros((len(bins), size), dtype=x.dtype)
+    for i, (start, stop) in enumerate(bins.tolist()):
         matrix[i, start:stop] = 1 / (stop - start)
     return matrix

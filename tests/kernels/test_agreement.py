@@ -217,6 +217,26 @@ def test_average_pooling(
 
 
 @given(
+    shape=st.tuples(*(st.integers(1, high) for high in (3, 40, 15, 15))),
+    output_size=st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    seed=seeds,
+    how=st.integers(0, 4),
+)
+def test_adaptive_average_pooling(shape: Any, output_size: Any, seed: int, how: int) -> None:
+    """Bins that tile the image, overlap, or repeat a pixel."""
+    x = stored_anyhow(np.random.default_rng(seed), shape, how)
+    with using("direct"):
+        y, cache = F.adaptive_avg_pool2d_forward(x, output_size)
+        dy = stored_anyhow(np.random.default_rng(seed + 1), y.shape, (how + 1) % 5)
+        dx = F.adaptive_avg_pool2d_backward(dy, cache)
+    y64, cache64 = F.adaptive_avg_pool2d_forward(x.astype(np.float64), output_size)
+    assert type(cache).__name__ == "AvgPool2dKernelCache"
+    np.testing.assert_allclose(y, y64, rtol=1e-5, atol=1e-5)
+    expected = F.adaptive_avg_pool2d_backward(dy.astype(np.float64), cache64)
+    np.testing.assert_allclose(dx, expected, rtol=1e-5, atol=1e-5)
+
+
+@given(
     shape=st.one_of(
         st.tuples(st.integers(1, 40)),
         st.tuples(st.integers(1, 40), st.integers(1, 40)),
