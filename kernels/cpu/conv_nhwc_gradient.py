@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from minicnn.kernels.cpu.bands import Geometry, check_arrays, extent, fill, make_bands
 from minicnn.kernels.cpu.compiler import helper, kernel
-from minicnn.kernels.cpu.product import ROWS_IN_L1, gradient_tiles
+from minicnn.kernels.cpu.product_gradient import ROWS, gradient_tiles
 from minicnn.kernels.cpu.scratch import carve
 from minicnn.kernels.cpu.simd import plus, rank1, rows, store, width, zeros
 from minicnn.kernels.cpu.threads import fork, get_num_threads
@@ -145,9 +145,9 @@ def grad_weight(
     own = threads > 1 and 4 * kernel_size[0] * depth * columns < OWN_BYTES
     bands, shape = make_bands(x.shape, g, BAND_BYTES, 2 * threads if own else 1)
     own = own and bands.count >= threads
-    # A patch: a part of a row, or several rows, of at most ROWS_IN_L1 pixels.
-    pieces = -(-count[1] // ROWS_IN_L1)
-    patch = (max(1, ROWS_IN_L1 // count[1]), -(-count[1] // pieces))
+    # A patch: a part of a row, or several rows, of at most ROWS pixels.
+    pieces = -(-count[1] // ROWS)
+    patch = (max(1, ROWS // count[1]), -(-count[1] // pieces))
     packs, copies, sums = carve(
         (threads, patch[0] * patch[1], tile.width),
         (threads, *shape),

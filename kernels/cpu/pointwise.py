@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from minicnn.kernels.cpu.bands import check_arrays
 from minicnn.kernels.cpu.compiler import helper, kernel
-from minicnn.kernels.cpu.product import product, product_gradient
+from minicnn.kernels.cpu.product import product
+from minicnn.kernels.cpu.product_gradient import product_gradient
 from minicnn.kernels.cpu.scratch import carve
 from minicnn.kernels.cpu.threads import fork
 

@@ -1,9 +1,8 @@
 """Matrix products for wide layers, blocked for the caches: 1x1 convolutions and large linear layers.
 
-    product            y[p, m] = Σₖ a[p, k] w[k, m]          rows p: pixels, or the images of a batch
-    product_gradient   dw[k, m] = Σₚ a[p, k] dy[p, m]
+    y[p, m] = Σₖ a[p, k] w[k, m]          rows p: pixels, or the images of a batch
 
-The register tile is `rows` of p (or k) by `width` of m. What it reads comes from:
+The gradient of w is in product_gradient. The register tile is `rows` of p by `width` of m. What it reads comes from:
 
     panels   w cut into columns one tile wide, [block of m][k][width]. A panel is read from top to
              bottom once for every tile of rows, so that it should be contiguous: of a matrix of
@@ -29,13 +28,11 @@ from minicnn.kernels.cpu.simd import (
     Tile,
     W,
     at_least,
-    load,
     plus,
     rank1,
     row,
     rows,
     store,
-    transposed,
     width,
     zeros,
 )
@@ -141,122 +138,24 @@ def multiply(a, w, panels, turn, bias, y, low, accumulate, block, chunk, by_bloc
     fork(product_part, (a, panels, bias, y, low, accumulate, block, chunk, by_block, sums, tile, one))
 
 
-# ---- dw = aᵀ @ dy -----------------------------------------------------------------------------------
-
-ROWS_IN_L1 = 96  # rows of dy, one panel wide (24 kB), that stay in L1 while all k of their block pass
-
-
-@helper
-def pack_rows(dy, start, end, packs):
-    """packs[block, p - start, j] = dy[p, block*width + j]: each row is read once, from left to right."""
-    columns, block = dy.shape[1], packs.shape[2]
-    for p in range(start, end):
-        for mb in range(packs.shape[0]):
-            target, here = packs[mb, p - start], min(block, columns - mb * block)
-            source = dy[p, mb * block : mb * block + here]
-            for j in range(here):
-                target[j] = source[j]
-            for j in range(here, block):
-                target[j] = np.float32(0)
-
-
-@helper
-def add_tile(tile, a, pack, dw, start, end, k, m, fresh):
-    """dw[k : k + rows, m : m + width] (+)= a[start:end, k : k + rows]ᵀ @ pack."""
-    acc = zeros(tile)
-    for p in range(start, end):
-        acc = rank1(acc, a, (p, k), (0, 1), pack, (p - start, 0))
-    if not fresh:
-        acc = plus(acc, dw, (k, m), (1, 0))
-    store(acc, dw, (k, m), (1, 0))
-
-
-@helper
-def add_rows(a, dy, dw, p0, p1, k0, k1, packs, tile, rest):
-    """dw[k0:k1] = a[p0:p1, k0:k1]ᵀ @ dy[p0:p1]."""
-    for start in range(p0, p1, ROWS_IN_L1):
-        end = min(p1, start + ROWS_IN_L1)
-        pack_rows(dy, start, end, packs)
-        for mb in range(packs.shape[0]):
-            k = k0
-            while k + rows(tile) <= k1:
-                add_tile(tile, a, packs[mb], dw, start, end, k, mb * width(tile), start == p0)
-                k += rows(tile)
-            while k < k1:
-                add_tile(rest, a, packs[mb], dw, start, end, k, mb * width(tile), start == p0)
-                k += rows(rest)
-
-
-@helper
-def gradient_part(a, dy, sums, own, packs, tile, rest, part, parts):
-    """The share of one thread: rows of a and dy into sums of its own, or a range of k for all rows."""
-    count, depth = a.shape
-    if own:
-        start, end = count * part // parts, count * (part + 1) // parts
-        add_rows(a, dy, sums[part], start, end, 0, depth, packs[part], tile, rest)
-    else:
-        k0, k1 = share(depth, rows(tile), part, parts), share(depth, rows(tile), part + 1, parts)
-        add_rows(a, dy, sums[0], 0, count, k0, k1, packs[part], tile, rest)
-
-
-@helper
-def share(depth, step, part, parts):
-    """Where the share of a part begins, in whole tiles."""
-    tiles = (depth + step - 1) // step
-    return min(depth, tiles * part // parts * step)
-
-
-@helper
-def collect_part(sums, out, turn, square, part, parts):
-    """out = Σ over the first axis of sums, or its transpose, in squares that are turned in registers: by single
-    numbers a column would be written of which each is 4 kB from the next, more than a set of the cache holds."""
-    depth, columns = (out.shape[1], out.shape[0]) if turn else out.shape
-    across = (columns + W - 1) // W
-    tasks = across * ((depth + W - 1) // W)
-    for task in range(tasks * part // parts, tasks * (part + 1) // parts):
-        k0, m0 = task // across * W, task % across * W
-        if columns >= W and depth >= W:
-            k, m = min(k0, depth - W), min(m0, columns - W)
-            total = load(square, sums, (0, k, m), (0, 1, 0))
-            for owner in range(1, sums.shape[0]):
-                total = plus(total, sums, (owner, k, m), (0, 1, 0))
-            if turn:
-                store(transposed(total), out, (m, k), (1, 0))
-            else:
-                store(total, out, (k, m), (1, 0))
-        else:
-            for k in range(k0, min(depth, k0 + W)):
-                for m in range(m0, min(columns, m0 + W)):
-                    one = sums[0, k, m]
-                    for owner in range(1, sums.shape[0]):
-                        one += sums[owner, k, m]
-                    if turn:
-                        out[m, k] = one
-                    else:
-                        out[k, m] = one
-
-
-@kernel
-def multiply_gradient(a, dy, sums, out, turn, own, packs, tile, rest, square):
-    fork(gradient_part, (a, dy, sums, own, packs, tile, rest))
-    fork(collect_part, (sums, out, turn, square))
-
-
-# ---- what other modules call ------------------------------------------------------------------------
+# ---- the plan, and what other modules call ------------------------------------------------------------
 
 # Rows of a register tile by its columns, in vectors: see winograd.
 HEIGHTS = {4: 6, 2: 10, 1: 12} if W == 16 else {2: 6, 1: 12}
-GRADIENT_HEIGHTS = {4: 6, 2: 8, 1: 16} if W == 16 else {2: 4, 1: 8}
+COST = {
+    4: 1.0,
+    2: 1.15,
+    1: 1.9,
+}  # of a vector in a tile with this many columns: narrow ones load more than they multiply
 PANELS_BYTES = 1.2e6  # panels that are read again for every block of rows should fit L2
 CHUNK_BYTES = 1 << 17  # of a panel: stays in L2 while all rows of a block pass
 BLOCK_BYTES = 300e3  # rows of `a` that stay in L2
-OWN_BYTES = 600e3  # sums of a gradient of each thread's own
 
 
-def widest(columns: int, heights: dict[int, int]) -> tuple[Tile, Tile]:
-    """The tile for this many columns and its one-row version: the widest that wastes no vector."""
+def best_tile(columns: int, heights: dict[int, int]) -> tuple[Tile, Tile]:
+    """The tile for this many columns, and its one-row version: a wide one may waste a few vectors."""
     vectors = -(-columns // W)
-    cols = min(heights, key=lambda cols: (-(-vectors // cols) * cols, -cols))
+    cols = min(heights, key=lambda cols: -(-vectors // cols) * cols * COST[cols])
     return Tile(heights[cols], cols), Tile(1, cols)
 
 
@@ -265,7 +164,7 @@ def product(
     turn: bool = False, relu: bool = False, accumulate: bool = False,
 ) -> None:  # fmt: skip
     """y = a @ w + bias, then ReLU if asked, or y += a @ w. turn: with w transposed. All C-contiguous."""
-    tile, one = widest(y.shape[1], HEIGHTS)
+    tile, one = best_tile(y.shape[1], HEIGHTS)
     (count, depth), blocks, threads = a.shape, -(-y.shape[1] // tile.width), get_num_threads()
     block = max(1, int(BLOCK_BYTES / (4 * depth * tile.rows))) * tile.rows
     by_block = 4 * depth * y.shape[1] < PANELS_BYTES and count >= 2 * block * threads
@@ -279,25 +178,3 @@ def product(
     low = np.float32(0 if relu else -np.inf)
     chunk = -(-depth // pieces)
     multiply(a, w, panels, turn, shifts, y, low, accumulate, block, chunk, by_block, sums, tile, one, SQUARE)
-
-
-def product_gradient(a: np.ndarray, dy: np.ndarray, dw: np.ndarray) -> None:
-    """dw = aᵀ @ dy. All C-contiguous."""
-    turn = dy.shape[1] > a.shape[1]
-    if turn:  # the narrower of the two is packed: the other may be too wide for its packed rows to stay in L2
-        a, dy = dy, a
-    (count, depth), threads = a.shape, get_num_threads()
-    tile, rest = gradient_tiles(dy.shape[1], depth)
-    blocks = -(-dy.shape[1] // tile.width)
-    # Sums of each thread's own let it read only its share of a and dy; large ones cost more than that.
-    own = threads > 1 and 4 * depth * blocks * tile.width < OWN_BYTES and count >= 2 * threads * ROWS_IN_L1
-    sums, packs = carve(
-        (threads if own else 1, depth, blocks * tile.width), (threads, blocks, ROWS_IN_L1, tile.width)
-    )
-    multiply_gradient(a, dy, sums, dw, turn, own, packs, tile, rest, SQUARE)
-
-
-def gradient_tiles(columns: int, depth: int) -> tuple[Tile, Tile]:
-    """The tile for a gradient of this many columns, and one for the rows that are left of `depth`."""
-    tile, one = widest(columns, GRADIENT_HEIGHTS)
-    return tile, Tile(2, tile.cols) if depth % tile.rows % 2 == 0 else one

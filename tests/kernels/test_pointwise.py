@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minicnn.kernels.cpu import pointwise, product
+from minicnn.kernels.cpu import pointwise, product, product_gradient
 from tests.kernels.bounds import assert_close_sum
 from tests.kernels.nhwc import FEW, check_epilogues, check_sums, computed, make_case, poison, threads
 from tests.support.strategies import seeds
@@ -34,7 +34,7 @@ def test_all_three_passes(
 
 @given(
     rows=st.integers(1, 500),
-    depth=st.sampled_from([1, 6, 64, 130]),
+    depth=st.sampled_from([1, 6, 64, 130, 250]),
     columns=st.sampled_from([3, 16, 64, 70]),
     turn=st.booleans(),
     count=st.sampled_from(FEW),
@@ -52,7 +52,7 @@ def test_products(rows: int, depth: int, columns: int, turn: bool, count: int, s
         poison()
         product.product(a, w, None, y, turn=turn)
         poison()
-        product.product_gradient(a, dy, dw)
+        product_gradient.product_gradient(a, dy, dw)
     matrix = (w.T if turn else w).astype(np.float64)
     exact_a, exact_dy = a.astype(np.float64), dy.astype(np.float64)
     assert_close_sum(y, exact_a @ matrix, np.abs(exact_a) @ np.abs(matrix), depth)
@@ -65,7 +65,7 @@ def test_blocks_and_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(product, "BLOCK_BYTES", 1 << 13)
     for limit in (0, 1e9):
         monkeypatch.setattr(product, "PANELS_BYTES", limit)
-        monkeypatch.setattr(product, "OWN_BYTES", limit)
+        monkeypatch.setattr(product_gradient, "OWN_BYTES", limit)
         case = make_case(1, (2, 20, 17, 40), 70, (1, 1))
         check_sums(computed(pointwise, case), case)
 
