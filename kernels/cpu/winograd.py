@@ -20,7 +20,9 @@ Everything goes a chunk of tiles at a time, so that what one step writes the nex
 
 Few channels: U fits in a core's own cache (L2), and each thread takes chunks of its own through all the
 steps. Many channels: the threads share one large chunk in the common cache (L3), so that U, which then
-comes from there too, is read once for all of its tiles.
+comes from there too, is read once for all of its tiles. Many channels and so few tiles that they are one
+chunk: each thread transforms the filters of its share of the channels, a run at a time, multiplies them by V
+while they are in its own cache, and the threads' M are added up on the way to the outputs.
 
 Error: below 1e-4 of the largest output (1e-6 is usual), two to three times that of the direct convolution.
 Long sums are cut into runs that are summed by themselves: rounding errors grow with the length of a run.
@@ -52,25 +54,30 @@ Pair = tuple[int, int]
 # ---- the 36 matrix products -------------------------------------------------------------------------
 
 TILES_IN_L1 = 64  # tiles whose two runs of channels stay in L1 while the weight gradient goes through a block
-RUN = 128  # channels that are summed up by themselves
+RUN = 64  # channels that are summed up by themselves
 
 
 @helper
-def products_part(v, u, m, tiles, channels, outputs, tile, part, parts):
-    """m = v @ u in each plane, [tiles, C] @ [C, O], for u in blocks of one register tile's width."""
+def products_part(v, u, m, tiles, channels, some, outputs, tile, part, parts):
+    """m (+)= v @ u in each plane, [tiles, C] @ [C, O], for u in blocks of one register tile's width.
+
+    some: the channels that u holds, from, to and whether they are the first to be summed up in m.
+    """
     blocks = outputs // width(tile)
+    begin, end, fresh = some
     for task in range(36 * blocks * part // parts, 36 * blocks * (part + 1) // parts):
         k, ob = task // blocks, task % blocks
         o = ob * width(tile)
         for t in range(0, tiles, rows(tile)):  # the last one may hang over: v and m have room
             at = (k, t * outputs + o)
-            for first in range(0, channels, RUN):
+            for first in range(begin, end, RUN):
                 acc = zeros(tile)
-                for c in range(first, min(channels, first + RUN), 4):
+                for c in range(first, min(end, first + RUN), 4):
                     for i in range(4):
-                        b = o * channels + (c + i) * width(tile)
+                        b = o * (end - begin) + (c + i - begin) * width(tile)
                         acc = rank1(acc, v, (k, t * channels + c + i), (0, channels), u, (k, b))
-                store(acc if first == 0 else plus(acc, m, at, (0, outputs)), m, at, (0, outputs))
+                new = fresh and first == begin
+                store(acc if new else plus(acc, m, at, (0, outputs)), m, at, (0, outputs))
 
 
 @helper
@@ -112,10 +119,26 @@ def convolve_own_part(
     for t0 in range(count * part // parts, end, room):
         t1 = min(end, t0 + room)
         patches_part(x, v[part], t0, t1, size, pad, shape, edges[own], betweens[own], col6, *ALONE)
-        products_part(v[part], u, m[part], t1 - t0, channels, outputs, tile, *ALONE)
+        products_part(v[part], u, m[part], t1 - t0, channels, (0, channels, True), outputs, tile, *ALONE)
         outputs_part(
-            m[part], bias, y, t0, t1, outputs, low, accumulate, edges[own], betweens[own], col6, *ALONE
+            m[own], bias, y, t0, t1, outputs, low, accumulate, edges[own], betweens[own], col6, *ALONE
         )
+
+
+@helper
+def filter_products_part(
+    w, turn, o, v, u, m, tiles, channels, at_once, packs, betweens, tile, col3, square, part, parts
+):
+    """m[part] = v @ u for a share of the channels, RUN at a time, whose filters are transformed on the way."""
+    own, block = slice(part, part + 1), packs.shape[4]
+    start, stop = channels // W * part // parts * W, channels // W * (part + 1) // parts * W
+    if start == stop:
+        m[part] = np.float32(0)
+    for c in range(start, stop, RUN):
+        end = min(stop, c + RUN)
+        shape = (at_once // block, end - c, block)
+        filters_part(w, u[part], turn, (o, c), shape, packs[own], betweens[own], col3, square, *ALONE)
+        products_part(v, u[part], m[part], tiles, channels, (c, end, c == start), at_once, tile, *ALONE)
 
 
 @kernel
@@ -127,22 +150,46 @@ def convolve(
     block = packs.shape[4]
     filters = (at_once // block, channels, block)
     if v.shape[0] > 1:
-        fork(filters_part, (w, u, turn, 0, filters, packs, betweens, col3, square))
+        fork(filters_part, (w, u[0], turn, (0, 0), filters, packs, betweens, col3, square))
         fork(
             convolve_own_part,
-            (x, u, bias, y, pad, low, accumulate, v, m, shape, outputs, count, edges, betweens, tile, col6),
+            (
+                x,
+                u[0],
+                bias,
+                y,
+                pad,
+                low,
+                accumulate,
+                v,
+                m,
+                shape,
+                outputs,
+                count,
+                edges,
+                betweens,
+                tile,
+                col6,
+            ),
         )
         return
     size = y.shape[1:3]
-    for o in range(0, outputs, at_once):
-        fork(filters_part, (w, u, turn, o, filters, packs, betweens, col3, square))
-        shifts, here = bias[o : o + at_once], y[:, :, :, o : min(y.shape[3], o + at_once)]
-        for t0 in range(0, count, room):
-            t1 = min(count, t0 + room)
-            if o == 0:
-                fork(patches_part, (x, v[0], t0, t1, size, pad, shape, edges, betweens, col6))
-            fork(products_part, (v[0], u, m[0], t1 - t0, channels, at_once, tile))
-            fork(outputs_part, (m[0], shifts, here, t0, t1, at_once, low, accumulate, edges, betweens, col6))
+    if at_once < outputs:  # all tiles at once, a block of outputs at a time
+        fork(patches_part, (x, v[0], 0, count, size, pad, shape, edges, betweens, col6))
+        for o in range(0, outputs, at_once):
+            shifts, here = bias[o : o + at_once], y[:, :, :, o : min(y.shape[3], o + at_once)]
+            fork(
+                filter_products_part,
+                (w, turn, o, v[0], u, m, count, channels, at_once, packs, betweens, tile, col3, square),
+            )
+            fork(outputs_part, (m, shifts, here, 0, count, at_once, low, accumulate, edges, betweens, col6))
+        return
+    fork(filters_part, (w, u[0], turn, (0, 0), filters, packs, betweens, col3, square))
+    for t0 in range(0, count, room):
+        t1 = min(count, t0 + room)
+        fork(patches_part, (x, v[0], t0, t1, size, pad, shape, edges, betweens, col6))
+        fork(products_part, (v[0], u[0], m[0], t1 - t0, channels, (0, channels, True), outputs, tile))
+        fork(outputs_part, (m, bias, y, t0, t1, outputs, low, accumulate, edges, betweens, col6))
 
 
 @helper
@@ -221,14 +268,17 @@ class Plan:
         chunks = max(1, round(self.count // owners * each / target))
         chunk = -(-self.count // (owners * chunks) // heights[cols]) * heights[cols]
         block, v_block = self.tile.width, self.step * W if gradient else inputs
-        # Where all tiles are one chunk, the outputs are gone through a block at a time: U and M stay small.
+        # Where all tiles are one chunk, the outputs are gone through a block at a time, and forward each thread
+        # takes a share of the channels: the filters are most of the numbers, and U stays in the threads' own L2.
         self.at_once = at_once = block if not own and chunks == 1 else outputs
+        few = at_once < outputs and not gradient
+        sharers = threads if few else owners
         self.v_shape = inputs // v_block, chunk, v_block
         self.m_shape = outputs // block, chunk, block
         self.v, self.m, self.u, self.packs, self.edges, self.betweens, self.shifts = carve(
             (owners, 36, chunk * inputs),
-            (owners, 36, chunk * (outputs if gradient else at_once)),
-            (owners, 36, inputs * at_once) if gradient else (36, inputs * at_once),
+            (sharers, 36, chunk * (outputs if gradient else at_once)),
+            (owners, 36, inputs * at_once) if gradient else (sharers, 36, (RUN if few else inputs) * at_once),
             (threads, FILTERS_AT_ONCE, 3, 3, block),
             (threads, 6, 6, max(inputs, outputs)),
             (threads, 6, 6, self.step * W),

@@ -112,19 +112,33 @@ def gradients_part(dy, d, t0, t1, shape, edges, betweens, column, part, parts):
 
 
 @helper
+def add_up(planes, start, count):
+    """planes[0] = Σ planes[owner], each from start on."""
+    for owner in range(1, planes.shape[0]):
+        for plane in range(36):
+            total, more = planes[0, plane, start : start + count], planes[owner, plane, start : start + count]
+            for c in range(count):
+                total[c] += more[c]
+
+
+@helper
 def outputs_part(m, bias, y, t0, t1, channels, low, accumulate, edges, betweens, column, part, parts):
-    """4x4 tile t of y = max(Aᵀ m A + bias, low), or added to what is there. m is one block of `channels`."""
+    """4x4 tile t of y = max(Aᵀ m A + bias, low), or added to what is there.
+
+    m (owners, 36, ...), summed over its first axis, is one block of `channels`.
+    """
     _, height, breadth, real = y.shape
     between = betweens[part]
     for t in range(t0 + (t1 - t0) * part // parts, t0 + (t1 - t0) * (part + 1) // parts):
         n, p, q = place(t, height, breadth)
         start = (t - t0) * channels
+        add_up(m, start, channels)
         if channels == real and p + 4 <= height and q + 4 <= breadth:
             inside = y[n, p : p + 4, q : q + 4]
-            from_planes(output_out, column, m, start, between, bias, inside, 4, low, accumulate)
+            from_planes(output_out, column, m[0], start, between, bias, inside, 4, low, accumulate)
         else:
             tile = edges[part, :4, :4, :channels]
-            from_planes(output_out, column, m, start, between, bias, tile, 4, low, False)
+            from_planes(output_out, column, m[0], start, between, bias, tile, 4, low, False)
             for a in range(min(4, height - p)):
                 for b in range(min(4, breadth - q)):
                     for c in range(real):
@@ -136,18 +150,19 @@ def outputs_part(m, bias, y, t0, t1, channels, low, accumulate, edges, betweens,
 def filters_part(w, u, turned, first, shape, packs, betweens, column, square, part, parts):
     """u = G w Gᵀ for w (O, I, 3, 3), zero beyond its channels; its blocks are of outputs, its "tiles" the inputs.
 
-    first: the output channel where u begins. turned: of w turned by 180 degrees with its channels swapped, as
+    first: the output and the input channel where u begins. turned: of w turned by 180 degrees with its channels swapped, as
     the input gradient needs it.
     Filters are laid out with their channels innermost first, FILTERS_AT_ONCE inputs of one block at a time.
     """
     blocks, inputs, block = shape
+    o_first, i_first = first
     real_i, real_o = (w.shape[0], w.shape[1]) if turned else (w.shape[1], w.shape[0])
     pack = packs[part]
     groups = (inputs + FILTERS_AT_ONCE - 1) // FILTERS_AT_ONCE
     for task in range(blocks * groups * part // parts, blocks * groups * (part + 1) // parts):
-        ob, i0 = task // groups, task % groups * FILTERS_AT_ONCE
-        o0 = first + ob * block
-        count = min(FILTERS_AT_ONCE, inputs - i0)
+        ob, u0 = task // groups, task % groups * FILTERS_AT_ONCE
+        o0, i0 = o_first + ob * block, i_first + u0
+        count = min(FILTERS_AT_ONCE, inputs - u0)
         ni, no = max(0, min(count, real_i - i0)), max(0, min(block, real_o - o0))
         if ni < count or no < block:
             pack[:] = np.float32(0)
@@ -162,7 +177,7 @@ def filters_part(w, u, turned, first, shape, packs, betweens, column, square, pa
             filters = w.reshape(w.shape[0], 9 * w.shape[1])
             turn(filters[o0 : o0 + no, 9 * i0 : 9 * (i0 + ni)], pack.reshape(9 * len(pack), block), square)
         for i in range(count):
-            start = (ob * inputs + i0 + i) * block
+            start = (ob * inputs + u0 + i) * block
             to_planes(filter_in, column, pack[i], 0, block, betweens[part], u, start)
 
 
@@ -179,11 +194,7 @@ def filter_gradients_part(du, dw, outputs, packs, betweens, column, square, part
         ni, no = min(FILTERS_AT_ONCE, inputs - i0), min(block, real_o - o0)
         for i in range(ni):
             start = (i0 + i) * outputs + o0
-            for owner in range(1, du.shape[0]):
-                for plane in range(36):
-                    total, more = du[0, plane, start : start + block], du[owner, plane, start : start + block]
-                    for o in range(block):
-                        total[o] += more[o]
+            add_up(du, start, block)
             from_planes(filter_out, column, du[0], start, betweens[part], None, pack[i], 3, NO_LEAST, False)
         filters = dw.reshape(real_o, 9 * inputs)
         turn(

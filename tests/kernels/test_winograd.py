@@ -58,14 +58,26 @@ def test_all_three_passes(
         assert np.abs(result - right).max() <= BOUND * np.abs(right).max()
 
 
-@pytest.mark.parametrize("shape", [(8, 20, 20, 64, 64), (2, 9, 13, 256, 128)])
-def test_chunks(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("own_filters", [3e6, 0])
+def test_chunks(own_filters: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Several chunks a thread, and several shared by all threads, of which the last is not full."""
     monkeypatch.setattr(winograd, "SHARED_BYTES", 3e5)
     monkeypatch.setattr(winograd, "OWN_BYTES", 2e6)
+    monkeypatch.setattr(winograd, "OWN_FILTERS", own_filters)
+    case = make_case(1, (8, 20, 20, 64), 64, (3, 3), padding=(1, 1))
+    for result, right in zip(computed(winograd, case), exact(case)):
+        assert np.abs(result - right).max() <= BOUND * np.abs(right).max()
+
+
+@pytest.mark.parametrize("shape", [(2, 9, 13, 256, 128), (1, 7, 7, 200, 140), (1, 4, 4, 10, 40)])
+@pytest.mark.parametrize("count", FEW)
+def test_few_tiles_and_many_filters(shape: tuple[int, ...], count: int) -> None:
+    """A block of outputs at a time, each thread with a share of the channels, or with none."""
     *x_shape, outputs = shape
     case = make_case(1, tuple(x_shape), outputs, (3, 3), padding=(1, 1))
-    for result, right in zip(computed(winograd, case), exact(case)):
+    with threads(count):
+        results = computed(winograd, case)
+    for result, right in zip(results, exact(case)):
         assert np.abs(result - right).max() <= BOUND * np.abs(right).max()
 
 
