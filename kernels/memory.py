@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import bisect
 import math
-import sys
 import threading
+from sys import getrefcount
 from typing import Any
 
 import numpy as np
@@ -50,16 +50,16 @@ class Pool:
         Looked for from both ends: the first was lent longest ago, in the step before, and a forward pass finds it
         free; a backward pass finds the last ones free, in the reverse order of lending.
         """
-        blocks = self.blocks.get(size)
-        if blocks is None:
-            return None
-        last = len(blocks) - 1
-        for i in range(last // 2 + 1):
-            for place in (i, last - i):
-                block = blocks[place]
-                if _is_free(block):
-                    blocks.append(blocks.pop(place))
-                    return block
+        blocks = self.blocks.get(size, ())
+        first, last = 0, len(blocks) - 1
+        while first <= last:
+            if getrefcount(blocks[first]) == _FREE:
+                blocks.append(blocks.pop(first))
+                return blocks[-1]
+            if getrefcount(blocks[last]) == _FREE:
+                blocks.append(blocks.pop(last))
+                return blocks[-1]
+            first, last = first + 1, last - 1
         return None
 
     def _larger(self, need: int) -> np.ndarray | None:
@@ -91,15 +91,15 @@ class Pool:
 
         A call inside another call gets a second one.
         """
-        self.scratch_blocks.sort(key=len)
-        for block in self.scratch_blocks:
-            if len(block) >= size and _is_free(block):
-                return np.ndarray((size,), np.uint8, block)
+        places = _free_places(self.scratch_blocks)
+        for place in places:
+            if len(self.scratch_blocks[place]) >= size:
+                return np.ndarray((size,), np.uint8, self.scratch_blocks[place])
         self.misses += 1
-        self.scratch_blocks = [block for block in self.scratch_blocks if not _is_free(block)]
-        block = _new_block(size)
-        self.scratch_blocks.append(block)
-        return np.ndarray((size,), np.uint8, block)
+        for place in reversed(places):  # one that is large enough takes the place of those that were not
+            del self.scratch_blocks[place]
+        self.scratch_blocks = sorted([*self.scratch_blocks, _new_block(size)], key=len)
+        return self.scratch(size)
 
     def _give_back_surplus(self, need: int) -> None:
         """Before growing: return free blocks to the system while they outweigh what is in use.
@@ -111,8 +111,7 @@ class Pool:
             block
             for size, blocks in self.blocks.items()
             if size not in self._regretted
-            for block in blocks
-            if _is_free(block)
+            for block in _free(blocks)
         ]
         surplus = sum(block.nbytes for block in free) - (self.total_bytes + need) // 2
         for block in sorted(free, key=lambda block: -block.nbytes):
@@ -135,7 +134,7 @@ class Pool:
     def free_blocks(self) -> list[np.ndarray]:
         """The blocks that nobody refers to. For tests, which fill them with NaN."""
         kept = [*self.blocks.values(), self.scratch_blocks]
-        return [block for blocks in kept for block in blocks if _is_free(block)]
+        return [block for blocks in kept for block in _free(blocks)]
 
 
 def _new_block(size: int) -> np.ndarray:
@@ -145,22 +144,21 @@ def _new_block(size: int) -> np.ndarray:
     return np.frombuffer(memoryview(raw)[start : start + size], dtype=np.uint8)
 
 
-def _is_free(block: np.ndarray) -> bool:
-    return sys.getrefcount(block) == _REFERENCES_TO_A_FREE_BLOCK
+def _free_places(blocks: list[np.ndarray]) -> list[int]:
+    return [place for place in range(len(blocks)) if getrefcount(blocks[place]) == _FREE]
 
 
-def _count_references() -> int:
-    """Of a block that only a list, the loop over it and this kind of call refer to."""
-
-    def count(block: np.ndarray) -> int:
-        return sys.getrefcount(block)
-
-    for block in [np.empty(0, dtype=np.uint8)]:
-        return count(block)
-    raise AssertionError
+def _free(blocks: list[np.ndarray]) -> list[np.ndarray]:
+    return [blocks[place] for place in _free_places(blocks)]
 
 
-_REFERENCES_TO_A_FREE_BLOCK = _count_references()
+def _references_to_a_free_block() -> int:
+    """Those of a block that only a list refers to, counted as the functions above do."""
+    blocks = [np.empty(0, dtype=np.uint8)]
+    return getrefcount(blocks[0])
+
+
+_FREE = _references_to_a_free_block()
 
 
 _local = threading.local()

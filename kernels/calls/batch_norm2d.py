@@ -59,12 +59,12 @@ def forward(
         batch_norm.batch_statistics(rows, mean, var)
     else:
         mean, var = mean.copy(), var.copy()  # running statistics may have moved on before backward
-    inverse_std = (1 / np.sqrt(var + np.float32(eps))).astype(np.float32, copy=False)
-    scale = inverse_std if weight is None else weight * inverse_std
     shift = np.zeros(channels, np.float32) if bias is None else np.ascontiguousarray(bias)
-    y = empty((len(rows), channels))
-    other = None if shortcut is None else as_rows(shortcut)
-    batch_norm.forward(rows, mean, scale, shift, y, shortcut=other, relu=relu)
+    inverse_std, scale, y = empty((channels,)), empty((channels,)), empty((len(rows), channels))
+    batch_norm.forward(
+        rows, mean, var, eps, None if weight is None else np.ascontiguousarray(weight), shift, inverse_std, scale, y,
+        shortcut=None if shortcut is None else as_rows(shortcut), relu=relu,
+    )  # fmt: skip
     cache = BatchNorm2dKernelCache(
         rows, shape, weight, bias is not None, shift, mean, var, inverse_std, scale, given, relu,
         y if relu and shortcut is not None else None,

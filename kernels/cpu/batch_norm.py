@@ -114,7 +114,10 @@ def normalize_part(x, mean, scale, bias, shortcut, adds, low, y, part, parts):
 
 
 @kernel
-def normalize(x, mean, scale, bias, shortcut, adds, low, y):
+def normalize(x, mean, var, eps, weight, bias, shortcut, adds, low, inverse_std, scale, y):
+    for c in range(mean.size):
+        inverse_std[c] = np.float32(1) / np.sqrt(var[c] + np.float32(eps))
+        scale[c] = weight[c] * inverse_std[c] if weight.size else inverse_std[c]
     fork(normalize_part, (x, mean, scale, bias, shortcut, adds, low, y))
 
 
@@ -230,13 +233,21 @@ def batch_statistics(x: np.ndarray, mean: np.ndarray, var: np.ndarray) -> None:
     statistics(x, means, squares, sums, mean, var)
 
 
+NO_WEIGHT = np.empty(0, np.float32)
+
+
 def forward(
-    x: np.ndarray, mean: np.ndarray, scale: np.ndarray, bias: np.ndarray, y: np.ndarray, *,
+    x: np.ndarray, mean: np.ndarray, var: np.ndarray, eps: float, weight: np.ndarray | None, bias: np.ndarray,
+    inverse_std: np.ndarray, scale: np.ndarray, y: np.ndarray, *,
     shortcut: np.ndarray | None = None, relu: bool = False,
 ) -> None:  # fmt: skip
-    """y = (x - mean) scale + bias [+ shortcut], then ReLU if asked; scale is weight / √(var + eps)."""
-    low = np.float32(0 if relu else -np.inf)
-    normalize(x, mean, scale, bias, x if shortcut is None else shortcut, shortcut is not None, low, y)
+    """y = (x - mean) scale + bias [+ shortcut], then ReLU if asked, with what backward needs again written down:
+    inverse_std = 1 / √(var + eps) and scale = weight inverse_std."""
+    low, adds = np.float32(0 if relu else -np.inf), shortcut is not None
+    if weight is None:
+        weight = NO_WEIGHT
+    other = x if shortcut is None else shortcut
+    normalize(x, mean, var, eps, weight, bias, other, adds, low, inverse_std, scale, y)
 
 
 def gradients(

@@ -22,6 +22,7 @@ launch and aborts when two Python threads enter it), kernels run on one thread, 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -52,9 +53,17 @@ def _start_pool() -> str:
     return ""
 
 
+def _reader() -> Any:
+    """Numba's own count of threads. Its public function takes two locks first, in case the pool has to be started."""
+    from numba.np.ufunc import parallel
+
+    return getattr(parallel, "_get_num_threads", numba.get_num_threads)
+
+
 WHY_SERIAL = _start_pool()
 if WHY_SERIAL:
     print(f"minicnn: kernels use one thread: {WHY_SERIAL}", file=sys.stderr)
+_threads: Callable[[], int] = (lambda: 1) if WHY_SERIAL else _reader()
 
 
 def set_num_threads(count: int) -> None:
@@ -71,7 +80,7 @@ def set_num_threads(count: int) -> None:
 
 def get_num_threads() -> int:
     """How many threads the kernels use."""
-    return 1 if WHY_SERIAL else int(numba.get_num_threads())
+    return _threads()
 
 
 def num_threads_available() -> int:

@@ -8,6 +8,7 @@ large its accumulators are and holds no numbers itself. What can be said about t
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from llvmlite import ir
@@ -31,12 +32,15 @@ class TileType(types.Type):
         super().__init__(name=f"Tile({rows}x{cols}x{LANES})")
 
 
+_type_of = cache(TileType)
+
+
 class Tile:
     """A tile as Python code passes it to a kernel: only a shape. `width` is the floats in a row."""
 
     def __init__(self, rows: int, cols: int) -> None:
         self.rows, self.cols, self.width = rows, cols, cols * LANES
-        self._numba_type_ = TileType(rows, cols)
+        self._numba_type_ = _type_of(rows, cols)
 
     def __repr__(self) -> str:
         return f"Tile({self.rows}, {self.cols})"

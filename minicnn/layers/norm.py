@@ -109,9 +109,13 @@ class BatchNorm2d(Layer):
         self.num_batches_tracked.value += 1
         # momentum=None is a cumulative average: the new value weighs 1/n.
         weight = 1 / int(self.num_batches_tracked.value) if self.momentum is None else self.momentum
-        unbiased = cache.var * (count / (count - 1))
-        for buffer, batch in ((self.running_mean, cache.mean), (self.running_var, unbiased)):
-            buffer.value[...] = (1 - weight) * buffer.value + weight * batch
+        unbiased = count / (count - 1)
+        for buffer, batch, share in (
+            (self.running_mean, cache.mean, weight),
+            (self.running_var, cache.var, weight * unbiased),
+        ):
+            buffer.value *= 1 - weight
+            buffer.value += share * batch
 
     def extra_repr(self) -> str:
         shown = [str(self.num_features)]
