@@ -55,12 +55,13 @@ def forward(
     shape, channels, rows = x.shape, x.shape[1], as_rows(x)
     given = mean is not None and var is not None
     if mean is None or var is None:
-        mean, var = empty((channels,)), empty((channels,))
+        mean, var = np.empty(channels, np.float32), np.empty(channels, np.float32)
         batch_norm.batch_statistics(rows, mean, var)
     else:
         mean, var = mean.copy(), var.copy()  # running statistics may have moved on before backward
     shift = np.zeros(channels, np.float32) if bias is None else np.ascontiguousarray(bias)
-    inverse_std, scale, y = empty((channels,)), empty((channels,)), empty((len(rows), channels))
+    inverse_std, scale = np.empty(channels, np.float32), np.empty(channels, np.float32)
+    y = empty((len(rows), channels))
     batch_norm.forward(
         rows, mean, var, eps, None if weight is None else np.ascontiguousarray(weight), shift, inverse_std, scale, y,
         shortcut=None if shortcut is None else as_rows(shortcut), relu=relu,
@@ -79,7 +80,7 @@ def _backward(
     onto: np.ndarray | None = None,
 ) -> tuple[Any, Any, Any, np.ndarray]:
     rows, channels = as_rows(dy), cache.shape[1]
-    dweight, dbias = empty((channels,)), empty((channels,))
+    dweight, dbias = np.empty(channels, np.float32), np.empty(channels, np.float32)
     dx = empty((len(rows), channels)) if onto is None else as_rows(onto)
     dshortcut = empty((len(rows), channels)) if cache.added_shortcut else None
     batch_norm.gradients(

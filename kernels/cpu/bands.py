@@ -6,6 +6,7 @@ the zeros around them, are copied into a buffer [image][row][column][channel] in
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from minicnn.kernels.cpu.compiler import helper
 
 Floats = NDArray[np.float32]
 Pair = tuple[int, int]
+FLOAT32 = np.dtype(np.float32)
 
 
 class Geometry(NamedTuple):
@@ -42,6 +44,7 @@ class Bands(NamedTuple):
     copied: bool  # False: every window lies inside the image, which is then read where it is
 
 
+@lru_cache(maxsize=1024)
 def make_bands(
     x_shape: tuple[int, ...], g: Geometry, target: float, fewest: int
 ) -> tuple[Bands, tuple[int, int, int, int]]:
@@ -100,14 +103,10 @@ def fill(x, copy, n0, n1, h0, w0):
 
 def check_arrays(who: str, x: Floats, w: Floats, y: Floats) -> None:
     """The kernels check nothing: wrong shapes would read and write outside of the arrays."""
-    if (
-        x.shape[0] != y.shape[0]
-        or w.shape[:2] != (y.shape[3], x.shape[3])
-        or 0 in (*x.shape, *y.shape, *w.shape)
-    ):
+    if x.shape[0] != y.shape[0] or w.shape[:2] != (y.shape[3], x.shape[3]) or not x.size * w.size * y.size:
         raise ValueError(f"{who}: x {x.shape}, w {w.shape} and y {y.shape} do not fit")
     for name, array in (("x", x), ("w", w), ("y", y)):
-        if array.dtype != np.float32 or not array.flags.c_contiguous:
+        if array.dtype != FLOAT32 or not array.flags.c_contiguous:
             raise ValueError(
                 f"{who}: {name} must be C-contiguous float32, got {array.dtype}, {array.strides}"
             )

@@ -27,6 +27,7 @@ import numpy as np
 
 from minicnn.kernels.cpu.compiler import helper, kernel
 from minicnn.kernels.cpu.scratch import carve
+from minicnn.kernels.cpu.simd import least
 from minicnn.kernels.cpu.threads import fork, get_num_threads
 
 BLOCK = 32  # rows: with up to 256 channels they stay in L1 between the two looks
@@ -114,11 +115,11 @@ def normalize_part(x, mean, scale, bias, shortcut, adds, low, y, part, parts):
 
 
 @kernel
-def normalize(x, mean, var, eps, weight, bias, shortcut, adds, low, inverse_std, scale, y):
+def normalize(x, mean, var, eps, weight, bias, shortcut, adds, relu, inverse_std, scale, y):
     for c in range(mean.size):
         inverse_std[c] = np.float32(1) / np.sqrt(var[c] + np.float32(eps))
         scale[c] = weight[c] * inverse_std[c] if weight.size else inverse_std[c]
-    fork(normalize_part, (x, mean, scale, bias, shortcut, adds, low, y))
+    fork(normalize_part, (x, mean, scale, bias, shortcut, adds, least(relu), y))
 
 
 # ---- backward ---------------------------------------------------------------------------------------
@@ -207,7 +208,8 @@ def gradient_part(dy, x, mean, scale, bias, low, k_mean, k_slope, adds, dx, part
 
 
 @kernel
-def backward(dy, x, mean, inv_std, scale, bias, low, constants, sums, totals, ks, dweight, dbias, adds, dx):
+def backward(dy, x, mean, inv_std, scale, bias, relu, constants, sums, totals, ks, dweight, dbias, adds, dx):
+    low = least(relu)
     fork(gradient_sums_part, (dy, x, mean, scale, bias, low, sums, totals))
     finish_sums(totals, inv_std, scale, x.shape[0], constants, dweight, dbias, ks[0], ks[1])
     fork(gradient_part, (dy, x, mean, scale, bias, low, ks[0], ks[1], adds, dx))
@@ -215,9 +217,9 @@ def backward(dy, x, mean, inv_std, scale, bias, low, constants, sums, totals, ks
 
 @kernel
 def backward_shortcut(
-    dy, x, y, mean, inv_std, scale, low, constants, sums, totals, ks, dweight, dbias, g, dx
+    dy, x, y, mean, inv_std, scale, relu, constants, sums, totals, ks, dweight, dbias, g, dx
 ):
-    fork(gradient_sums_shortcut_part, (dy, x, y, mean, low, g, sums, totals))
+    fork(gradient_sums_shortcut_part, (dy, x, y, mean, least(relu), g, sums, totals))
     finish_sums(totals, inv_std, scale, x.shape[0], constants, dweight, dbias, ks[0], ks[1])
     # g is masked already: every output counts as above -inf.
     fork(gradient_part, (g, x, mean, scale, mean, np.float32(-np.inf), ks[0], ks[1], False, dx))
@@ -243,11 +245,11 @@ def forward(
 ) -> None:  # fmt: skip
     """y = (x - mean) scale + bias [+ shortcut], then ReLU if asked, with what backward needs again written down:
     inverse_std = 1 / √(var + eps) and scale = weight inverse_std."""
-    low, adds = np.float32(0 if relu else -np.inf), shortcut is not None
+    adds = shortcut is not None
     if weight is None:
         weight = NO_WEIGHT
     other = x if shortcut is None else shortcut
-    normalize(x, mean, var, eps, weight, bias, other, adds, low, inverse_std, scale, y)
+    normalize(x, mean, var, eps, weight, bias, other, adds, relu, inverse_std, scale, y)
 
 
 def gradients(
@@ -263,12 +265,11 @@ def gradients(
     threads, channels = get_num_threads(), mean.size
     sums, ks, doubles = carve((threads, 2, channels), (2, channels), (threads, 2, 2 * channels))
     totals = doubles.view(np.float64)
-    low = np.float32(0 if relu else -np.inf)
     if dshortcut is None or y is None:
         backward(
-            dy, x, mean, inv_std, scale, bias, low, constants, sums, totals, ks, dweight, dbias, accumulate, dx
+            dy, x, mean, inv_std, scale, bias, relu, constants, sums, totals, ks, dweight, dbias, accumulate, dx
         )  # fmt: skip
     else:
         backward_shortcut(
-            dy, x, y, mean, inv_std, scale, low, constants, sums, totals, ks, dweight, dbias, dshortcut, dx
+            dy, x, y, mean, inv_std, scale, relu, constants, sums, totals, ks, dweight, dbias, dshortcut, dx
         )  # fmt: skip

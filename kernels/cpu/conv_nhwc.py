@@ -22,6 +22,7 @@ Error: that of a float32 sum of R*S*C terms: at most R*S*C * 6e-8 of the sum of 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import gcd
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ from minicnn.kernels.cpu.bands import Geometry, check_arrays, extent, fill, make
 from minicnn.kernels.cpu.compiler import helper, kernel
 from minicnn.kernels.cpu.conv_nhwc_gradient import grad_weight
 from minicnn.kernels.cpu.scratch import carve
-from minicnn.kernels.cpu.simd import Tile, W, at_least, load, rank1, row, rows, store, width
+from minicnn.kernels.cpu.simd import Tile, W, at_least, least, load, rank1, row, rows, store, width
 from minicnn.kernels.cpu.threads import fork, get_num_threads
 
 __all__ = ["forward", "grad_input", "grad_weight"]
@@ -150,8 +151,9 @@ def convolve_part(x, panels, bias, y, g, bands, groups, chunks, low, copies, sum
 
 
 @kernel
-def convolve(x, w, turn, first, along, panels, bias, y, g, bands, groups, chunks, low, copies, sums, tile):
+def convolve(x, w, turn, first, along, panels, bias, y, g, bands, groups, chunks, relu, copies, sums, tile):
     fork(panels_part, (w, panels, first, along, turn))
+    low = least(relu)
     fork(convolve_part, (x, panels, bias, y, g, bands, groups, chunks, low, copies, sums, tile))
 
 
@@ -172,6 +174,7 @@ PANELS_BYTES = 1.2e6  # panels up to this size stay in L2, or nearly
 CHUNK_BYTES = 1 << 18  # of a panel: a quarter of L2
 
 
+@lru_cache(maxsize=1024)
 def best_tile(pixels: int, channels: int) -> Tile:
     """The tile that needs the fewest cycles for a row.
 
@@ -198,7 +201,7 @@ def _convolve(
     small = 4 * g.kernel[0] * g.kernel[1] * channels * outputs < PANELS_BYTES or blocks < threads
     target, fewest = (OWN_BYTES, 2 * threads) if small else (LARGE_BYTES, 1)
     bands, shape = make_bands(x.shape, g, target, fewest)
-    chunks = make_chunks(g, channels, tile)
+    chunks = make_chunks(g, channels, CHUNK_BYTES // (4 * tile.width))
     tiles = bands.images * bands.height * -(-g.count[1] // tile.rows)
     panels, shifts, sums, copies = carve(
         (blocks, g.kernel[0], g.kernel[1] * channels, tile.width),
@@ -209,16 +212,15 @@ def _convolve(
     shifts[:] = 0
     if bias is not None:
         shifts[: len(bias)] = bias
-    low = np.float32(0 if relu else -np.inf)
     groups = 1 if small else threads
-    convolve(x, w, turn, first, along, panels, shifts, y, g, bands, groups, chunks, low, copies, sums, tile)
+    convolve(x, w, turn, first, along, panels, shifts, y, g, bands, groups, chunks, relu, copies, sums, tile)
 
 
-def make_chunks(g: Geometry, channels: int, tile: Tile) -> NDArray[np.int64]:
+@lru_cache(maxsize=1024)
+def make_chunks(g: Geometry, channels: int, steps: int) -> NDArray[np.int64]:
     """(r0, r1, s, k0, k1) of the pieces in which a panel is gone through, each for all tiles of a band."""
     runs = 1 if g.dilation[1] == 1 else g.kernel[1]
     run = g.kernel[1] * channels // runs
-    steps = CHUNK_BYTES // (4 * tile.width)
     tall, pieces = max(1, steps // run), -(-run // steps)  # whole kernel rows, or pieces of one
     length = -(-run // (4 * pieces)) * 4
     return np.array(

@@ -20,6 +20,8 @@ The gradient of w is in product_gradient. The register tile is `rows` of p by `w
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from minicnn.kernels.cpu.compiler import helper, kernel
@@ -28,6 +30,7 @@ from minicnn.kernels.cpu.simd import (
     Tile,
     W,
     at_least,
+    least,
     plus,
     rank1,
     row,
@@ -133,15 +136,16 @@ def product_part(a, panels, bias, y, low, accumulate, block, chunk, by_block, su
 
 
 @kernel
-def multiply(a, w, panels, turn, bias, y, low, accumulate, block, chunk, by_block, sums, tile, one, square):
+def multiply(a, w, panels, turn, bias, y, relu, accumulate, block, chunk, by_block, sums, tile, one, square):
     fork(panels_part, (w, panels, turn, square))
+    low = least(relu)
     fork(product_part, (a, panels, bias, y, low, accumulate, block, chunk, by_block, sums, tile, one))
 
 
 # ---- the plan, and what other modules call ------------------------------------------------------------
 
-# Rows of a register tile by its columns, in vectors: see winograd.
-HEIGHTS = {4: 6, 2: 10, 1: 12} if W == 16 else {2: 6, 1: 12}
+# Register tiles, rows by columns in vectors: see winograd.
+SHAPES = ((6, 4), (10, 2), (12, 1)) if W == 16 else ((6, 2), (12, 1))
 COST = {
     4: 1.0,
     2: 1.15,
@@ -152,11 +156,12 @@ CHUNK_BYTES = 1 << 17  # of a panel: stays in L2 while all rows of a block pass
 BLOCK_BYTES = 300e3  # rows of `a` that stay in L2
 
 
-def best_tile(columns: int, heights: dict[int, int]) -> tuple[Tile, Tile]:
+@lru_cache(maxsize=1024)
+def best_tile(columns: int, shapes: tuple[tuple[int, int], ...]) -> tuple[Tile, Tile]:
     """The tile for this many columns, and its one-row version: a wide one may waste a few vectors."""
     vectors = -(-columns // W)
-    cols = min(heights, key=lambda cols: -(-vectors // cols) * cols * COST[cols])
-    return Tile(heights[cols], cols), Tile(1, cols)
+    height, cols = min(shapes, key=lambda shape: -(-vectors // shape[1]) * shape[1] * COST[shape[1]])
+    return Tile(height, cols), Tile(1, cols)
 
 
 def product(
@@ -164,7 +169,7 @@ def product(
     turn: bool = False, relu: bool = False, accumulate: bool = False,
 ) -> None:  # fmt: skip
     """y = a @ w + bias, then ReLU if asked, or y += a @ w. turn: with w transposed. All C-contiguous."""
-    tile, one = best_tile(y.shape[1], HEIGHTS)
+    tile, one = best_tile(y.shape[1], SHAPES)
     (count, depth), blocks, threads = a.shape, -(-y.shape[1] // tile.width), get_num_threads()
     block = max(1, int(BLOCK_BYTES / (4 * depth * tile.rows))) * tile.rows
     by_block = 4 * depth * y.shape[1] < PANELS_BYTES and count >= 2 * block * threads
@@ -175,6 +180,5 @@ def product(
     shifts[:] = 0
     if bias is not None:
         shifts[: len(bias)] = bias
-    low = np.float32(0 if relu else -np.inf)
     chunk = -(-depth // pieces)
-    multiply(a, w, panels, turn, shifts, y, low, accumulate, block, chunk, by_block, sums, tile, one, SQUARE)
+    multiply(a, w, panels, turn, shifts, y, relu, accumulate, block, chunk, by_block, sums, tile, one, SQUARE)

@@ -20,6 +20,8 @@ ROWS rows are summed by themselves: rounding errors grow with the length of a su
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 
 from minicnn.kernels.cpu.compiler import helper, kernel
@@ -143,7 +145,7 @@ def multiply_gradient(a, dy, sums, out, turn, own, blocks, packs, tile, rest, sq
 
 # ---- the plan, and what other modules call ------------------------------------------------------------
 
-HEIGHTS = {4: 6, 2: 8, 1: 16} if W == 16 else {2: 4, 1: 8}
+SHAPES = ((6, 4), (8, 2), (16, 1)) if W == 16 else ((4, 2), (8, 1))
 OWN_BYTES = 600e3  # sums of each thread's own
 
 
@@ -165,7 +167,8 @@ def product_gradient(a: np.ndarray, dy: np.ndarray, dw: np.ndarray) -> None:
     multiply_gradient(a, dy, sums, dw, turn, own, blocks, packs, tile, rest, SQUARE)
 
 
+@lru_cache(maxsize=1024)
 def gradient_tiles(columns: int, depth: int) -> tuple[Tile, Tile]:
     """The tile for a gradient of this many columns, and one for the rows that are left of `depth`."""
-    tile, one = best_tile(columns, HEIGHTS)
+    tile, one = best_tile(columns, SHAPES)
     return tile, Tile(2, tile.cols) if depth % tile.rows % 2 == 0 else one

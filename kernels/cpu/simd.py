@@ -20,6 +20,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from minicnn.kernels.cpu.compiler import helper
 from minicnn.kernels.cpu.lanes import LANES
 from minicnn.kernels.cpu.tile import (
     F32,
@@ -48,6 +49,7 @@ __all__ = [
     "at_least",
     "column",
     "dots",
+    "least",
     "linear",
     "load",
     "plus",
@@ -318,6 +320,12 @@ def store_sums(typing: Any, acc: TileType, y: Any, index: Any, dm: Any, dj: Any)
 
 
 # ---- after the sums: what an epilogue needs
+
+
+@helper
+def least(relu):
+    """The `low` of at_least. Kernels take the truth value: a NumPy scalar from Python costs them 8 us, a bool none."""
+    return np.float32(0) if relu else np.float32(-np.inf)
 
 
 @intrinsic

@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from minicnn.kernels.cpu.bands import check_arrays
 from minicnn.kernels.cpu.compiler import helper, kernel
 from minicnn.kernels.cpu.scratch import carve
-from minicnn.kernels.cpu.simd import Tile, W, plus, rank1, rows, store, width, zeros
+from minicnn.kernels.cpu.simd import Tile, W, least, plus, rank1, rows, store, width, zeros
 from minicnn.kernels.cpu.squares import SQUARE
 from minicnn.kernels.cpu.threads import fork, get_num_threads
 from minicnn.kernels.cpu.winograd_transforms import (
@@ -143,11 +143,11 @@ def filter_products_part(
 
 @kernel
 def convolve(
-    x, w, bias, y, pad, turn, low, accumulate, u, v, m, shape, outputs, at_once, count, packs, edges, betweens,
+    x, w, bias, y, pad, turn, relu, accumulate, u, v, m, shape, outputs, at_once, count, packs, edges, betweens,
     tile, col3, col6, square,
 ):  # fmt: skip
     _, room, channels = shape
-    block = packs.shape[4]
+    block, low = packs.shape[4], least(relu)
     filters = (at_once // block, channels, block)
     if v.shape[0] > 1:
         fork(filters_part, (w, u[0], turn, (0, 0), filters, packs, betweens, col3, square))
@@ -296,9 +296,8 @@ def _convolve(
     plan.shifts[:] = 0
     if bias is not None:
         plan.shifts[: len(bias)] = bias
-    low = np.float32(0 if relu else -np.inf)
     convolve(
-        x, w, plan.shifts, y, pad, turn, low, accumulate, plan.u, plan.v, plan.m, plan.v_shape, plan.outputs,
+        x, w, plan.shifts, y, pad, turn, relu, accumulate, plan.u, plan.v, plan.m, plan.v_shape, plan.outputs,
         plan.at_once, plan.count, plan.packs, plan.edges, plan.betweens, plan.tile, plan.column(3), plan.column(6), SQUARE,
     )  # fmt: skip
 
