@@ -66,6 +66,7 @@ def measure(name: str, batches: int, num_classes: int = 1000) -> dict[str, Any]:
             name,
             range(FIRST_SEED, FIRST_SEED + batches),
             by_definition=name in BY_DEFINITION,
+            channels_last=True,
             side=224,
             batch=2,
             num_classes=num_classes,
@@ -104,16 +105,24 @@ def gradient_difference(name: str, **options: Any) -> float:
 
 
 def float32_distances(
-    name: str, seeds: Iterable[int], *, by_definition: bool = False, **options: Any
+    name: str,
+    seeds: Iterable[int],
+    *,
+    by_definition: bool = False,
+    channels_last: bool = False,
+    **options: Any,
 ) -> dict[str, Any]:
     """How far float32 gradients are from PyTorch's float64 gradient: relative, L2, over all parameters.
 
-    By our kernels and by PyTorch's, if asked by our NumPy definitions too; batch by batch. Where a value
+    By our kernels, by PyTorch's in both its layouts, which round differently (the claim is about the default, NCHW),
+    and if asked by our NumPy definitions; batch by batch. Where a value
     lies within a rounding error of a ReLU's corner, either side may fall on the other side of it: one
     such value counts a hundred times more than all rounding errors together, and whom it strikes in
     which batch is chance. So the claim is about the median batch.
     """
     found: dict[str, list[float]] = {"float32_distances_224": [], "torch_float32_distances_224": []}
+    if channels_last:
+        found["torch_nhwc_float32_distances_224"] = []
     if by_definition:
         found["definition_float32_distances_224"] = []
     ratios = []
@@ -123,6 +132,9 @@ def float32_distances(
         mine = distances(ours_gradients(name, np.float32, seed=seed, **options), exact)
         found["float32_distances_224"].append(mine.pop("all"))
         found["torch_float32_distances_224"].append(theirs.pop("all"))
+        if channels_last:
+            other = torch_gradients(name, np.float32, seed=seed, channels_last=True, **options)
+            found["torch_nhwc_float32_distances_224"].append(distances(other, exact)["all"])
         ratios.append(float(np.median([mine[key] / theirs[key] for key in mine])))
         if by_definition:
             with using("reference"):
@@ -203,13 +215,22 @@ def torch_logits(
 
 
 def torch_gradients(
-    name: str, dtype: Any, *, side: int, batch: int, num_classes: int, width: float = 1.0, seed: int = 7
+    name: str,
+    dtype: Any,
+    *,
+    side: int,
+    batch: int,
+    num_classes: int,
+    width: float = 1.0,
+    seed: int = 7,
+    channels_last: bool = False,
 ) -> Arrays:
     import torch
 
-    module = _seeded_torch(name, dtype, num_classes, width).train()
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    module = _seeded_torch(name, dtype, num_classes, width).train().to(memory_format=layout)
     x, labels = (torch.from_numpy(array) for array in images(side, batch, num_classes, seed))
-    outputs = module(x.to(_torch_dtype(dtype)))
+    outputs = module(x.to(_torch_dtype(dtype)).contiguous(memory_format=layout))
     main, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
     cross_entropy = torch.nn.functional.cross_entropy
     loss = cross_entropy(main, labels)
@@ -254,18 +275,21 @@ def _write(lines: list[dict[str, Any]]) -> None:
         "- gradients: training with dropout off, batch 4 at 64x64 in float64, largest difference of any array in units "
         "of its largest entry.",
         "- float32: at 224x224, batch 2, distance of all gradients together from PyTorch's float64 gradient "
-        "(relative, L2): by our kernels and by PyTorch's, batch by batch, and the ratio of the median batches. A "
+        "(relative, L2): by our kernels and by PyTorch's, batch by batch, and the ratio of the median batches, to "
+        "PyTorch in its default layout and, where it was measured, in channels-last, which it is timed in too. A "
         "value within a rounding error of a ReLU's corner may fall on the other side of it, in either framework: one such "
         "value counts a hundred times more than all rounding errors together, which is why batches differ so.\n",
-        "| network | names | logits float64 | logits float32 | gradients float64 | float32, kernels | PyTorch's | ratio |",
-        "|---|---|---|---|---|---|---|---|",
+        "| network | names | logits float64 | logits float32 | gradients float64 | float32, kernels | PyTorch's | ratio | to channels-last |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for line in lines:
         mine, theirs = line["float32_distances_224"], line["torch_float32_distances_224"]
+        nhwc = line.get("torch_nhwc_float32_distances_224")
+        other = f"{np.median(mine) / np.median(nhwc):.2f}" if nhwc else ""
         text.append(
             f"| {line['network']} | {'equal' if line['names_and_shapes_equal'] else 'DIFFERENT'} "
             f"| {line['logits_float64']:.1e} | {line['logits_float32_224']:.1e} | {line['gradients_float64']:.1e} "
-            f"| {_listed(mine)} | {_listed(theirs)} | {np.median(mine) / np.median(theirs):.2f} |"
+            f"| {_listed(mine)} | {_listed(theirs)} | {np.median(mine) / np.median(theirs):.2f} | {other} |"
         )
     defined = [line for line in lines if "definition_float32_distances_224" in line]
     if defined:
