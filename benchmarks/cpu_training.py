@@ -2,7 +2,10 @@
 
 Both do the same work with the same weights: forward, cross entropy, backward, SGD with momentum.
 Steps alternate, PyTorch runs in the better of its two layouts, and both use the same number of
-threads. Writes benchmarks/results/cpu_training.json, .md and .png.
+threads. Writes benchmarks/results/cpu_training.json, .md and .png; --only measures some lines of them again.
+
+Where the clock of the machine moves, a line needs as many seconds as several of its moves: a minimum of three steps may
+have met a fast moment on one side alone.
 
 On a machine that others use, threads wait for each other and wall time says little:
 --clock cpu --threads 1 counts the processor time of one thread instead.
@@ -62,7 +65,21 @@ def main() -> None:
             for network in chosen[:1]
             for count in range(1, options.threads + 1)
         ]
-    _write(results)
+    _write(_updated(results) if options.only else results)
+
+
+def _updated(results: dict[str, Any]) -> dict[str, Any]:
+    """The results on file with these lines in place of theirs, and the command noted."""
+    path = RESULTS / "cpu_training.json"
+    if not path.exists():
+        return results
+    before = json.loads(path.read_text())
+    for key in ("training", "prediction", "peak_memory_mb"):
+        new = {(line["network"], line["batch"]): line for line in results.get(key, ())}
+        before[key] = [new.pop((line["network"], line["batch"]), line) for line in before.get(key, ())]
+        before[key] += new.values()
+    before["again"] = [*before.get("again", ()), results["machine"]["command"]]
+    return before
 
 
 def _with_threads(count: int, network: Network, options: argparse.Namespace) -> dict[str, Any]:
@@ -185,6 +202,8 @@ def _markdown(results: dict[str, Any]) -> str:
         "Ratio: PyTorch's time over ours, minimum (median); above 1 ours is faster. "
         "PyTorch is the better of its two layouts. ms: minimum (median) of a step.\n",
     ]
+    if "again" in results:
+        text.append(f"Measured again: {', '.join(f'`{command}`' for command in results['again'])}.\n")
     for title, key in (
         ("Training step", "training"),
         ("Prediction", "prediction"),
