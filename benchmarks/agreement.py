@@ -114,11 +114,11 @@ def float32_distances(
 ) -> dict[str, Any]:
     """How far float32 gradients are from PyTorch's float64 gradient: relative, L2, over all parameters.
 
-    By our kernels, by PyTorch's in both its layouts, which round differently (the claim is about the default, NCHW),
-    and if asked by our NumPy definitions; batch by batch. Where a value
-    lies within a rounding error of a ReLU's corner, either side may fall on the other side of it: one
-    such value counts a hundred times more than all rounding errors together, and whom it strikes in
-    which batch is chance. So the claim is about the median batch.
+    By our kernels and by PyTorch's, if asked in its other layout, which rounds differently (the claim is about
+    the default), and by our NumPy definitions too; batch by batch. Where a value lies within a rounding error
+    of a ReLU's corner, either side may fall on the other side of it: one such value counts a hundred times more
+    than all rounding errors together, and whom it strikes in which batch is chance. So the claim is about the
+    median batch.
     """
     found: dict[str, list[float]] = {"float32_distances_224": [], "torch_float32_distances_224": []}
     if channels_last:

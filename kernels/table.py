@@ -102,6 +102,11 @@ def wide(case: Conv) -> bool:
     return case.out_channels >= 32
 
 
+def one_pass(module: str, why: str = "one pass") -> tuple[Row]:
+    """An operation that a kernel computes wherever it is large enough for threads."""
+    return (Row("direct", module, can=lambda case: case.size > 0, wins=worth_threads, why=why),)
+
+
 TABLE: dict[str, tuple[Row, ...]] = {
     "conv2d": (
         Row(
@@ -146,15 +151,7 @@ TABLE: dict[str, tuple[Row, ...]] = {
             why="few channels: the batch fills the vectors",
         ),
     ),
-    "batch_norm2d": (
-        Row(
-            "direct",
-            "batch_norm2d",
-            can=lambda case: case.size > 0,
-            wins=worth_threads,
-            why="two looks at each array, ReLU and addition included",
-        ),
-    ),
+    "batch_norm2d": one_pass("batch_norm2d", "two looks at each array, ReLU and addition included"),
     "linear": (
         Row(
             "direct",
@@ -173,19 +170,9 @@ TABLE: dict[str, tuple[Row, ...]] = {
             why="one pass, one byte for each winner",
         ),
     ),
-    "avg_pool2d": (
-        Row("direct", "avg_pool2d", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),
-    ),
-    "adaptive_avg_pool2d": (
-        Row(
-            "direct",
-            "adaptive_avg_pool2d",
-            can=lambda case: case.size > 0,
-            wins=worth_threads,
-            why="one pass",
-        ),
-    ),
-    "add": (Row("direct", "add", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),),
+    "avg_pool2d": one_pass("avg_pool2d"),
+    "adaptive_avg_pool2d": one_pass("adaptive_avg_pool2d"),
+    "add": one_pass("add"),
     "concatenate": (
         Row(
             "direct",
@@ -195,12 +182,8 @@ TABLE: dict[str, tuple[Row, ...]] = {
             why="pixel by pixel, channels-last",
         ),
     ),
-    "relu": (Row("direct", "relu", can=lambda case: case.size > 0, wins=worth_threads, why="one pass"),),
-    "dropout": (
-        Row(
-            "direct", "dropout", can=lambda case: case.size > 0, wins=worth_threads, why="Philox in registers"
-        ),
-    ),
+    "relu": one_pass("relu"),
+    "dropout": one_pass("dropout", "Philox in registers"),
     "cross_entropy": (
         Row(
             "direct",

@@ -150,8 +150,8 @@ def outputs_part(m, bias, y, t0, t1, channels, low, accumulate, edges, betweens,
 def filters_part(w, u, turned, first, shape, packs, betweens, column, square, part, parts):
     """u = G w Gᵀ for w (O, I, 3, 3), zero beyond its channels; its blocks are of outputs, its "tiles" the inputs.
 
-    first: the output and the input channel where u begins. turned: of w turned by 180 degrees with its channels swapped, as
-    the input gradient needs it.
+    first: the output and the input channel where u begins. turned: of w turned by 180 degrees with its channels
+    swapped, as the input gradient needs it.
     Filters are laid out with their channels innermost first, FILTERS_AT_ONCE inputs of one block at a time.
     """
     blocks, inputs, block = shape
