@@ -9,11 +9,6 @@ import numpy as np
 from minicnn.backend import to_numpy
 
 
-def copies(gradients: list[Any]) -> list[np.ndarray]:
-    """NumPy copies in float64."""
-    return [np.array(to_numpy(gradient), dtype=np.float64) for gradient in gradients]
-
-
 def same(one: Any, other: Any) -> bool:
     """Equal to the last bit."""
     return bool(np.array_equal(to_numpy(one), to_numpy(other), equal_nan=True))

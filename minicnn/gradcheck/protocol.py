@@ -7,13 +7,13 @@ and breaks the network it is put into. Each rule that is broken becomes a Findin
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from minicnn.backend import to_numpy
-from minicnn.gradcheck.closeness import close, copies, count_bad, same
+from minicnn.gradcheck.closeness import close, count_bad, same
 from minicnn.gradcheck.directions import random_entries, typical_scale
+from minicnn.gradcheck.gradient_rules import complete, well_formed
 from minicnn.gradcheck.report import Finding, Verdict
 from minicnn.gradcheck.samples import sample_rules
 from minicnn.gradcheck.subject import BadOutput, CodeRaised, Evaluation, Subject, as_output, same_active
@@ -134,9 +134,8 @@ def _backward_rules(subject: Subject, protocol: Protocol, rng: np.random.Generat
     kept_y = to_numpy(kept_y)
     dy = v.copy()
     raw = subject.backward(token, dy)
-    if not _valid_gradients(subject, protocol, raw, y.shape):
-        return
-    first = copies(raw)
+    valid = well_formed(subject, raw, y.shape, protocol.findings)
+    first = subject.copies(raw) if valid else []
     if not same(dy, v):
         protocol.add(
             "dy changed",
@@ -147,63 +146,14 @@ def _backward_rules(subject: Subject, protocol: Protocol, rng: np.random.Generat
             protocol.add("input changed", f"backward changed {name} in place: work on a copy")
     if not same(kept_y, y) and not same(kept_y, v):
         protocol.add("output changed", "backward wrote into the array that forward had returned")
+    if not (complete(subject, raw, y, protocol.findings, rng) and valid):
+        return
     protocol.usable = True
     _repeats(subject, protocol, v, first)
     _is_linear(subject, protocol, v, first, rng)
     _survives_second_forward(subject, protocol, v, first, rng)
     if subject.accumulates:
         _accumulates(subject, protocol, v, first)
-
-
-def _valid_gradients(subject: Subject, protocol: Protocol, raw: list[Any], y_shape: tuple[int, ...]) -> bool:
-    valid = True
-    for name, value, gradient in zip(subject.names, subject.values, raw):
-        kind, text = "", ""
-        if gradient is None:
-            kind, text = (
-                "missing gradient",
-                f"backward gives no gradient for {name} (None): return or store one",
-            )
-        elif not hasattr(gradient, "shape") and not np.isscalar(gradient):
-            kind = "wrong type"
-            text = f"the gradient of {name} is a {type(gradient).__name__}; it must be an array of shape {value.shape}"
-        elif np.shape(gradient) != value.shape:
-            kind = "wrong shape"
-            text = (
-                f"the gradient of {name} has shape {np.shape(gradient)}; {name} itself has shape {value.shape}, "
-                f"and its gradient must have the same{_shape_hint(np.shape(gradient), value.shape, y_shape)}"
-            )
-        elif to_numpy(gradient).dtype.kind != "f":
-            kind = "wrong type"
-            text = (
-                f"the gradient of {name} holds {to_numpy(gradient).dtype} values; it must be floating point"
-            )
-        elif not np.all(np.isfinite(to_numpy(gradient))):
-            kind = "non-finite gradient"
-            text = (
-                f"the gradient of {name} contains {count_bad(to_numpy(gradient))} although the output is finite: "
-                "look for a division by zero or a power of zero"
-            )
-        if kind:
-            protocol.add(kind, text)
-            valid = False
-    return valid
-
-
-def _shape_hint(given: tuple[int, ...], wanted: tuple[int, ...], y_shape: tuple[int, ...]) -> str:
-    if given == wanted[::-1] and len(wanted) == 2:
-        return ": it looks transposed"
-    if given == y_shape and len(wanted) < len(given):
-        return ": it looks like dy itself, not summed over the axes along which forward broadcast the array"
-    if (
-        len(given) == len(wanted) == 4
-        and given[:2] == wanted[:2]
-        and all(g > w for g, w in zip(given[2:], wanted[2:]))
-    ):
-        return ": the padding that forward added must be cropped away again"
-    if len(given) == len(wanted) + 1 and given[1:] == wanted:
-        return ": it still has a batch axis, over which it must be summed"
-    return ""
 
 
 def _repeats(subject: Subject, protocol: Protocol, v: np.ndarray, first: list[np.ndarray]) -> None:
@@ -271,7 +221,7 @@ def _survives_second_forward(
                 "a second forward pass changed the array that the first one had returned: return a new array each time",
             )
         return  # a layer that draws a new mask in its second forward: nothing to compare with
-    again = copies(subject.backward(token, v.copy()))
+    again = subject.copies(subject.backward(token, v.copy()))
     wrong = [name for name, a, b in zip(subject.names, first, again) if not close(a, b, 1e4)]
     if wrong:
         what = (
@@ -292,7 +242,7 @@ def _accumulates(subject: Subject, protocol: Protocol, v: np.ndarray, first: lis
         raw = subject.backward(token, v.copy())
     wrong = [
         name
-        for name, once, twice in list(zip(subject.names, first, copies(raw)))[1:]
+        for name, once, twice in list(zip(subject.names, first, subject.copies(raw)))[1:]
         if not close(2 * once, twice, 1e4)
     ]
     if wrong:

@@ -95,8 +95,14 @@ class Subject:
         """Forward at `values` from the initial state, then backward of dy."""
         self.begin()
         token, _ = self.forward([value.copy() for value in self.values])
-        gradients = self.backward(token, dy.copy())
-        return [np.array(to_numpy(gradient), dtype=np.float64) for gradient in gradients]
+        return self.copies(self.backward(token, dy.copy()))
+
+    def copies(self, gradients: Sequence[Any]) -> list[np.ndarray]:
+        """NumPy copies in float64; no gradient (None) says what zeros say, and is checked as zeros are."""
+        return [
+            np.zeros_like(value) if gradient is None else np.array(to_numpy(gradient), dtype=np.float64)
+            for value, gradient in zip(self.values, gradients)
+        ]
 
     def with_value(self, index: int, value: np.ndarray) -> list[np.ndarray]:
         """The values, one of them replaced."""

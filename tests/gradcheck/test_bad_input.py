@@ -159,6 +159,30 @@ def test_a_layer_that_forgets_the_gradient_of_a_parameter() -> None:
     broken(check_layer(Forgets(), X), "missing gradient", "no gradient for w", Verdict.FAIL)
 
 
+class Switched(Squaring):
+    """Uses its weight in training only, as GoogLeNet its auxiliary heads, and gives it no gradient otherwise."""
+
+    def __init__(self, uses: bool) -> None:
+        self.uses = uses
+        self.params = {"w": np.full(4, 2.0, np.float32)}
+        self.grads: dict[str, np.ndarray] = {}
+
+    def forward(self, x: np.ndarray) -> Any:
+        return super().forward(x) * (self.params["w"] if self.uses else 1)
+
+    def backward(self, dy: np.ndarray) -> Any:
+        return super().backward(dy) * (self.params["w"] if self.uses else 1)
+
+
+def test_a_parameter_that_nothing_depends_on_needs_no_gradient() -> None:
+    for x in (X, X.astype(np.float32)):
+        report = check_layer(Switched(uses=False), x)
+        assert report.verdict is Verdict.PASS, report
+        assert report.has("unused")
+        assert "no gradient for w, and need not" in str(report)
+    broken(check_layer(Switched(uses=True), X), "missing gradient", "no gradient for w", Verdict.FAIL)
+
+
 @pytest.mark.parametrize(
     ("shape", "hint"),
     [((4, 3), "transposed"), ((12,), "its gradient must have the same"), ((1, 3, 4), "batch axis")],
