@@ -13,6 +13,9 @@ block is merged (Chan, Golub & LeVeque 1979):
 
     δ = m_b - m_a,   m = m_a + δ n_b/n,   s = s_a + s_b + δ² n_a n_b/n
 
+Merging goes on in float64: over the blocks of a hundred thousand rows, float32 would lose as much as all of
+the layer's other rounding together, and an error of a channel's scale is one that later layers do not average out.
+
 **Backward.** With the gradient g at the output of the normalisation (dy where y > 0) and M rows,
 
     dbias = Σ g,   dweight = Σ g (x - mean) / σ,   dx = weight/σ (g - dbias/M - (x - mean) dweight/(σ M))
@@ -71,9 +74,9 @@ def statistics_part(x, means, squares, sums, part, parts):
 
 @helper
 def merge(mean, square, count, other_mean, other_square, other_count):
-    """The statistics of `count` rows, with those of `other_count` more merged into them."""
-    total = np.float32(count + other_count)
-    share, weight = np.float32(other_count) / total, np.float32(count) * (np.float32(other_count) / total)
+    """The statistics of `count` rows, in float64, with those of `other_count` more merged into them."""
+    share = other_count / (count + other_count)
+    weight = count * share
     for c in range(mean.size):
         d = other_mean[c] - mean[c]
         mean[c] += d * share
@@ -85,14 +88,13 @@ def statistics(x, means, squares, sums, mean, var):
     """mean and biased variance of every column of x."""
     fork(statistics_part, (x, means, squares, sums))
     rows, parts = x.shape[0], means.shape[0]
-    mean[:] = 0
-    var[:] = 0
-    for part in range(parts):
+    for part in range(1, parts):
         begin, end = first(rows, part, parts), first(rows, part + 1, parts)
         if end > begin:
-            merge(mean, var, begin, means[part], squares[part], end - begin)
+            merge(means[0], squares[0], begin, means[part], squares[part], end - begin)
     for c in range(mean.size):
-        var[c] /= np.float32(rows)
+        mean[c] = means[0, c]
+        var[c] = squares[0, c] / rows
 
 
 # ---- forward ----------------------------------------------------------------------------------------
@@ -231,7 +233,8 @@ def backward_shortcut(
 def batch_statistics(x: np.ndarray, mean: np.ndarray, var: np.ndarray) -> None:
     """mean, var = those of every column, the variance biased."""
     threads, channels = get_num_threads(), mean.size
-    means, squares, sums = carve((threads, channels), (threads, channels), (threads, 2, channels))
+    doubles, sums = carve((2, threads, 2 * channels), (threads, 2, channels))
+    means, squares = doubles.view(np.float64)
     statistics(x, means, squares, sums, mean, var)
 
 
