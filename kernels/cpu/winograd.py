@@ -21,7 +21,7 @@ Everything goes a chunk of tiles at a time, so that what one step writes the nex
 Few channels: U fits in a core's own cache (L2), and each thread takes chunks of its own through all the
 steps. Many channels: the threads share one large chunk in the common cache (L3), so that U, which then
 comes from there too, is read once for all of its tiles. Many channels and so few tiles that they are one
-chunk: each thread transforms the filters of its share of the channels, a run at a time, multiplies them by V
+chunk: each thread transforms the filters of its share of the channels, some at a time, multiplies them by V
 while they are in its own cache, and the threads' M are added up on the way to the outputs.
 
 Error: below 1e-4 of the largest output (1e-6 is usual), two to three times that of the direct convolution.
@@ -39,7 +39,7 @@ from minicnn.kernels.cpu.scratch import carve
 from minicnn.kernels.cpu.simd import Tile, W, least
 from minicnn.kernels.cpu.squares import SQUARE
 from minicnn.kernels.cpu.threads import fork, get_num_threads
-from minicnn.kernels.cpu.winograd_products import RUN, product_gradients_part, products_part
+from minicnn.kernels.cpu.winograd_products import product_gradients_part, products_part
 from minicnn.kernels.cpu.winograd_transforms import (
     FILTERS_AT_ONCE,
     filter_gradients_part,
@@ -51,6 +51,8 @@ from minicnn.kernels.cpu.winograd_transforms import (
 
 Floats = NDArray[np.float32]
 Pair = tuple[int, int]
+
+CHANNELS_AT_ONCE = 64  # whose filters a thread transforms, and then uses while they are in its own cache
 
 # ---- the passes, a chunk of tiles at a time ---------------------------------------------------------
 
@@ -76,13 +78,13 @@ def convolve_own_part(
 def filter_products_part(
     w, turn, o, v, u, m, tiles, channels, at_once, packs, betweens, tile, col3, square, part, parts
 ):
-    """m[part] = v @ u for a share of the channels, RUN at a time, whose filters are transformed on the way."""
+    """m[part] = v @ u for a share of the channels, a few at a time, whose filters are transformed on the way."""
     own, block = slice(part, part + 1), packs.shape[4]
     start, stop = channels // W * part // parts * W, channels // W * (part + 1) // parts * W
     if start == stop:
         m[part] = np.float32(0)
-    for c in range(start, stop, RUN):
-        end = min(stop, c + RUN)
+    for c in range(start, stop, CHANNELS_AT_ONCE):
+        end = min(stop, c + CHANNELS_AT_ONCE)
         shape = (at_once // block, end - c, block)
         filters_part(w, u[part], turn, (o, c), shape, packs[own], betweens[own], col3, square, *ALONE)
         products_part(v, u[part], m[part], tiles, channels, (c, end, c == start), at_once, tile, *ALONE)
@@ -206,7 +208,7 @@ class Plan:
         self.v, self.m, self.u, self.packs, self.edges, self.betweens, self.shifts = carve(
             (owners, 36, chunk * inputs),
             (sharers, 36, chunk * (outputs if gradient else at_once)),
-            (owners, 36, inputs * at_once) if gradient else (sharers, 36, (RUN if few else inputs) * at_once),
+            (sharers, 36, (CHANNELS_AT_ONCE if few else inputs) * at_once),
             (threads, FILTERS_AT_ONCE, 3, 3, block),
             (threads, 6, 6, max(inputs, outputs)),
             (threads, 6, 6, self.step * W),
