@@ -69,7 +69,7 @@ def main() -> None:
 
 
 def _updated(results: dict[str, Any]) -> dict[str, Any]:
-    """The results on file with these lines in place of theirs, and the command noted."""
+    """The results on file with these lines in place of theirs, and the command that measured each noted."""
     path = RESULTS / "cpu_training.json"
     if not path.exists():
         return results
@@ -78,7 +78,8 @@ def _updated(results: dict[str, Any]) -> dict[str, Any]:
         new = {(line["network"], line["batch"]): line for line in results.get(key, ())}
         before[key] = [new.pop((line["network"], line["batch"]), line) for line in before.get(key, ())]
         before[key] += new.values()
-    before["again"] = [*before.get("again", ()), results["machine"]["command"]]
+    command = results["machine"]["command"]
+    before.setdefault("again", {}).update({line["network"]: command for line in results["training"]})
     return before
 
 
@@ -203,7 +204,8 @@ def _markdown(results: dict[str, Any]) -> str:
         "PyTorch is the better of its two layouts. ms: minimum (median) of a step.\n",
     ]
     if "again" in results:
-        text.append(f"Measured again: {', '.join(f'`{command}`' for command in results['again'])}.\n")
+        again = [f"{network} by `{command}`" for network, command in results["again"].items()]
+        text.append(f"Measured again: {', '.join(again)}.\n")
     for title, key in (
         ("Training step", "training"),
         ("Prediction", "prediction"),
