@@ -168,8 +168,7 @@ def fit(
     """Test accuracy after training with one cycle of the learning rate, half of the images mirrored."""
     mirrored = augmentation("flip", training.images.shape[1:], training.num_classes)
     batches = data.Loader(training, batch, shuffle=True, rng=np.random.default_rng(2), transform=mirrored)
-    peak = float(optimizer.lr)
-    schedule = schedules.OneCycleLR(optimizer, max_lr=peak, total_steps=epochs * len(batches))
+    schedule = schedules.OneCycleLR(optimizer, max_lr=optimizer.lr, total_steps=epochs * len(batches))
     trainer = train.Trainer(model, loss, optimizer, schedule)
     trainer.fit(batches, epochs=epochs)
     return trainer.evaluate(test).accuracy

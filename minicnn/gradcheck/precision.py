@@ -45,7 +45,7 @@ def _compare(single: Subject, double: Subject, examination: Examination) -> list
     active = single.active()
     dy = np.random.default_rng(0).standard_normal(y.shape).astype(y.dtype)
     gradients = [
-        value * 0 if gradient is None else to_numpy(gradient)
+        np.zeros_like(value) if gradient is None else to_numpy(gradient)
         for value, gradient in zip(single.values, single.backward(token, dy))
     ]
     for name, value, gradient in zip(single.names, single.values, gradients):
